@@ -1,0 +1,150 @@
+# Every command of the project. `make` alone explains them.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+
+# Names here are relative on purpose: make splits absolute ones where the path has a space.
+BIN := .venv/bin
+PYTHON := $(BIN)/python
+RUNTIME := .venv/.runtime-installed
+DEV := .venv/.dev-installed
+SNOW := .venv-snow/.installed
+
+# uv from the machine if it works there, else one of our own, installed by pip.
+UV_VERSION := 0.13.8
+UV := $(if $(shell uv --version 2>/dev/null),uv,.firn/bootstrap/bin/uv)
+
+# What pip was told of indexes and certificates holds for uv too.
+ifdef PIP_INDEX_URL
+export UV_DEFAULT_INDEX ?= $(PIP_INDEX_URL)
+endif
+ifdef PIP_EXTRA_INDEX_URL
+export UV_INDEX ?= $(PIP_EXTRA_INDEX_URL)
+endif
+ifdef PIP_CERT
+export SSL_CERT_FILE ?= $(PIP_CERT)
+endif
+
+# Extra arguments for pytest, for example: make test PYTEST_ARGS="tests/unit -k settings"
+PYTEST_ARGS ?=
+
+.PHONY: help
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+
+# Run
+
+.PHONY: demo
+demo: $(RUNTIME) ## Run the TPC-H pipeline end to end on this machine and show what it made
+	@$(PYTHON) -m include.demo
+
+.PHONY: up
+up: $(RUNTIME) ## Start the local warehouse and Airflow, print addresses and login
+	@$(PYTHON) -m include.orchestration up
+
+.PHONY: down
+down: $(RUNTIME) ## Stop exactly what `make up` started
+	@$(PYTHON) -m include.orchestration down
+
+.PHONY: doctor
+doctor: $(RUNTIME) ## Say what is configured, what is missing and what to set
+	@$(PYTHON) -m include.warehouse doctor
+
+# Check
+
+.PHONY: test
+test: $(DEV) $(SNOW) ## Lint, then run every test
+	@$(MAKE) lint
+	@$(PYTHON) -m pytest $(PYTEST_ARGS)
+
+.PHONY: lint
+lint: $(DEV) ## Check Python (ruff, mypy) and SQL (sqlfluff) without changing anything
+	@$(PYTHON) -m ruff check .
+	@$(PYTHON) -m ruff format --check .
+	@$(PYTHON) -m mypy
+	@$(BIN)/sqlfluff lint dbt
+
+.PHONY: format
+format: $(DEV) ## Rewrite Python and SQL in the project's style
+	@$(PYTHON) -m ruff check --fix-only .
+	@$(PYTHON) -m ruff format .
+	@$(BIN)/sqlfluff fix dbt
+
+# Maintain
+
+LOCK = $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
+
+.PHONY: lock
+lock: | $(filter-out uv,$(UV)) ## Resolve requirements*.in into requirements*.txt; with UPGRADE=--upgrade to newer versions
+	@$(LOCK) $(UPGRADE) requirements.in -o requirements.txt
+	@$(LOCK) $(UPGRADE) requirements-dev.in -o requirements-dev.txt
+	@$(LOCK) $(UPGRADE) requirements-snow.in -o requirements-snow.txt
+
+.PHONY: clean
+clean: ## Remove everything generated: environments, data, logs, caches
+	@for file in .firn/run/*.pid; do \
+		pid=$$(grep -oE '[0-9]+' "$$file" 2>/dev/null | head -n 1 || true); \
+		if [ -n "$$pid" ] && kill -0 "$$pid" 2>/dev/null; then \
+			echo "Not cleaned: process $$pid of $$file still runs and would lose its files." \
+				"Run 'make down' and '$(PYTHON) -m include.warehouse stop' first." >&2; \
+			exit 2; \
+		fi; \
+	done
+	@rm -rf .venv .venv-snow .firn .mypy_cache .pytest_cache .ruff_cache .hypothesis \
+		dbt/target dbt/logs dbt/dbt_packages
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Environments. A stamp stands for an installed lock: no stamp is older than its lock, so a second
+# make installs nothing.
+
+.firn/bootstrap/bin/uv:
+	@$(find-python); \
+	"$$python" -m venv .firn/bootstrap || { \
+		echo "Python at $$python cannot make virtual environments:" \
+			"install its venv module (on Debian and Ubuntu: python3-venv)." >&2; \
+		exit 2; \
+	}; \
+	.firn/bootstrap/bin/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+
+$(PYTHON): | $(filter-out uv,$(UV))
+	@$(UV) venv --quiet --allow-existing --python 3.11 .venv || { \
+		echo "Firn needs Python 3.11, and uv has none: install Python 3.11, then run make again." >&2; \
+		exit 2; \
+	}
+
+$(RUNTIME): requirements.txt | $(PYTHON)
+	@echo "Installing the runtime environment into .venv"
+	@$(UV) pip install --quiet --python $(PYTHON) --requirements requirements.txt
+	@touch $@
+
+# The development lock holds the runtime one, so both stamps are good afterwards.
+$(DEV): requirements-dev.txt requirements.txt | $(PYTHON)
+	@echo "Installing the development environment into .venv"
+	@$(UV) pip sync --quiet --python $(PYTHON) requirements-dev.txt
+	@touch $(RUNTIME) $@
+
+$(SNOW): requirements-snow.txt | $(PYTHON)
+	@echo "Installing the snow command into .venv-snow"
+	@$(UV) venv --quiet --allow-existing --python $(PYTHON) .venv-snow
+	@$(UV) pip sync --quiet --python .venv-snow/bin/python requirements-snow.txt
+	@touch $@
+
+# Sets $python to the first interpreter that is 3.11, whatever the machine calls it. The locks are
+# resolved for 3.11 alone. Where there is a uv it looks for itself, and fetches one if need be.
+define find-python
+python=""; \
+for name in python3.11 python3 python; do \
+	if "$$name" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null; then \
+		python=$$(command -v "$$name"); break; \
+	fi; \
+done; \
+if [ -z "$$python" ]; then \
+	echo "Firn needs Python 3.11, found $$(python3 --version 2>/dev/null || echo none):" \
+		"install Python 3.11 and have python3.11 on the PATH, then run make again." >&2; \
+	exit 2; \
+fi
+endef

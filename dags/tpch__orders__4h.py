@@ -1,0 +1,27 @@
+"""Wholesale orders from Snowflake's TPC-H sample, every four hours.
+
+Checks how fresh the sources are, then builds and tests staging, intermediate and mart of the
+`tpch` domain. When all of it is green, the asset `tpch` is published, and DAGs that are scheduled
+on it start.
+"""
+
+from __future__ import annotations
+
+import pendulum
+from airflow.sdk import DAG, Asset
+
+from include.orchestration.dag_parts import dbt_params, default_args, publish
+from include.orchestration.dbt_tasks import dbt_task_group
+
+with DAG(
+    dag_id="tpch__orders__4h",
+    schedule="0 */4 * * *",
+    start_date=pendulum.datetime(2025, 1, 1, tz="UTC"),
+    catchup=False,
+    max_active_runs=1,
+    default_args=default_args(),
+    params=dbt_params(),
+    tags=["tpch", "dbt"],
+    doc_md=__doc__,
+):
+    dbt_task_group("tpch") >> publish(Asset("tpch"))

@@ -1,0 +1,94 @@
+"""``python -m include.orchestration``: Airflow on this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+from rich.console import Console
+
+from include.orchestration import local_airflow, manifest
+from include.orchestration.environment import airflow_environment, firn_home, target
+from include.orchestration.local_warehouse import (
+    LocalWarehouseError,
+    start_warehouse,
+    stop_warehouse,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
+console = Console(highlight=False)
+
+
+@contextmanager
+def _one_sentence() -> Iterator[None]:
+    """Turn what a user can mend into a sentence and exit code 2."""
+    try:
+        yield
+    except (
+        ValueError,
+        LocalWarehouseError,
+        local_airflow.LocalAirflowError,
+        manifest.ManifestError,
+    ) as error:
+        Console(stderr=True, highlight=False).print(str(error), style="red", markup=False)
+        raise typer.Exit(2) from None
+
+
+@app.command()
+def up() -> None:
+    """Start the local warehouse and Airflow; what runs already is left as it is."""
+    with _one_sentence():
+        variables = airflow_environment()
+        local = target(variables) == "local"
+        if local:
+            console.print("Starting the local warehouse")
+            if start_warehouse(variables):
+                _ours(variables).parent.mkdir(parents=True, exist_ok=True)
+                _ours(variables).touch()
+        console.print("Starting Airflow")
+        url = local_airflow.start(variables)
+    console.print(f"\nAirflow    {url}  (no login: whoever can open this address is admin)")
+    if local:
+        console.print(
+            f"Warehouse  127.0.0.1:{variables['FIRN_LOCAL_PORT']}  "
+            "(account local, user firn, password firn, protocol http)"
+        )
+    console.print(f"Logs       {firn_home(variables) / 'logs'}")
+    console.print("\nDAGs are paused until you switch them on. Stop everything with: make down")
+
+
+@app.command()
+def down() -> None:
+    """Stop what `up` started and nothing else; data and logs stay."""
+    with _one_sentence():
+        variables = airflow_environment()
+        stopped = local_airflow.stop(variables)
+        console.print(
+            f"Stopped Airflow ({', '.join(stopped)})" if stopped else "Airflow did not run"
+        )
+        if _ours(variables).exists():
+            stop_warehouse(variables)
+            _ours(variables).unlink()
+            console.print("Stopped the local warehouse; its data stays")
+
+
+@app.command("manifest")
+def write_manifest() -> None:
+    """Write the dbt manifest that DAGs are rendered from, if the dbt project has changed."""
+    with _one_sentence():
+        console.print(str(manifest.ensure_manifest(airflow_environment())), soft_wrap=True)
+
+
+def _ours(variables: Mapping[str, str]) -> Path:
+    """Exists while the warehouse that runs is one that `up` started."""
+    return firn_home(variables) / "run" / "warehouse-started-by-up"
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,115 @@
+"""What dbt says about a domain's last build: its results, and its log while it runs."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from include.orchestration.environment import firn_home
+
+
+
+@dataclass(frozen=True)
+class NodeResult:
+    """One model, test or other node of a build.
+
+    Attributes:
+        unique_id: dbt's id, such as ``model.firn.mart_orders``.
+        kind: dbt's resource type: model, test, unit_test, seed, snapshot or source.
+        status: ``started``, then dbt's: success, pass, warn, error, fail, skipped.
+        seconds: how long it took; 0 while it runs.
+        rows: rows written, as the warehouse reported them; None if it did not.
+        message: dbt's one line about it.
+    """
+
+    unique_id: str
+    kind: str
+    status: str
+    seconds: float = 0.0
+    rows: int | None = None
+    message: str = ""
+
+    @property
+    def name(self) -> str:
+        """The node's name without project and type."""
+        return self.unique_id.split(".")[2]
+
+    @property
+    def failed(self) -> bool:
+        """Whether this node is a reason for the build to have failed."""
+        return self.status in {"error", "fail", "runtime error"}
+
+
+def builds_folder(domain: str, variables: Mapping[str, str] = os.environ) -> Path:
+    """Where a domain's builds leave ``run_results.json`` and ``dbt.log``, each the last one's."""
+    return firn_home(variables) / "dbt" / "builds" / domain
+
+
+def keep_run_results(project: str, folder: str, **_: object) -> None:
+    """Copy a build's ``run_results.json`` out of the folder that is deleted after it."""
+    results = Path(project, "target", "run_results.json")
+    if results.exists():
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(results, Path(folder, results.name))
+
+
+def read_run_results(folder: Path) -> list[NodeResult]:
+    """The nodes of the last build, in the order they ended; empty if there was none."""
+    file = folder / "run_results.json"
+    if not file.exists():
+        return []
+    return [_node(result["unique_id"], result) for result in json.loads(file.read_text())["results"]]
+
+
+class BuildLog:
+    """Follows dbt's JSON log from its present end.
+
+    Args:
+        folder: the domain's ``builds_folder``; the log may not exist yet.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._file = folder / "dbt.log"
+        self._offset = self._file.stat().st_size if self._file.exists() else 0
+
+    def news(self) -> Iterator[NodeResult]:
+        """What nodes started and ended since the last call."""
+        if not self._file.exists():
+            return
+        if self._file.stat().st_size < self._offset:
+            # dbt began a new file because the old one had become too long.
+            self._offset = 0
+        with self._file.open("rb") as log:
+            log.seek(self._offset)
+            for line in log:
+                if not line.endswith(b"\n"):
+                    break
+                self._offset += len(line)
+                if b'"NodeStart"' in line or b'"NodeFinished"' in line:
+                    yield from _event(json.loads(line))
+
+
+def _event(line: dict[str, Any]) -> Iterator[NodeResult]:
+    node, event = line["data"].get("node_info", {}), line["info"]["name"]
+    if event == "NodeStart":
+        yield NodeResult(node["unique_id"], node["resource_type"], "started")
+    elif event == "NodeFinished":
+        result = {**line["data"]["run_result"], "status": node["node_status"]}
+        yield _node(node["unique_id"], result)
+
+
+def _node(unique_id: str, result: dict[str, Any]) -> NodeResult:
+    rows = (result.get("adapter_response") or {}).get("rows_affected")
+    return NodeResult(
+        unique_id=unique_id,
+        kind=unique_id.split(".")[0],
+        status=str(result["status"]),
+        seconds=float(result.get("execution_time") or 0),
+        rows=int(rows) if rows is not None else None,
+        message=str(result.get("message") or ""),
+    )

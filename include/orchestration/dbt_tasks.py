@@ -1,0 +1,190 @@
+"""The one place where dbt is turned into Airflow tasks.
+
+A DAG file calls ``dbt_task_group`` with a domain and nothing else: project, profile, target,
+execution mode and tests are the same for every pipeline.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import TaskGroup
+from airflow.task.trigger_rule import TriggerRule
+from cosmos.airflow.task_group import DbtTaskGroup
+from cosmos.config import ExecutionConfig, ProfileConfig, ProjectConfig, RenderConfig
+from cosmos.constants import (
+    PRODUCER_WATCHER_TASK_ID,
+    DbtResourceType,
+    ExecutionMode,
+    InvocationMode,
+    LoadMode,
+    TestBehavior,
+)
+from cosmos.operators.local import DbtSourceLocalOperator
+
+from include.orchestration.builds import builds_folder, keep_run_results
+from include.orchestration.environment import (
+    dbt_executable,
+    dbt_project,
+    is_headless,
+    target,
+)
+from include.orchestration.manifest import manifest_path, read_manifest
+from include.orchestration.watcher import DbtNodeSensor
+
+if TYPE_CHECKING:
+    from cosmos.dbt.graph import DbtNode
+
+LAYERS = ("staging", "intermediate", "mart")
+FRESHNESS_TASK = "source_freshness"
+
+
+def domain_selection(domain: str) -> list[str]:
+    """The dbt selection of a domain: its folder in every layer, and the tests of its sources."""
+    return [f"source:{domain}", *(f"path:models/{layer}/{domain}" for layer in LAYERS)]
+
+
+def dbt_task_group(domain: str) -> TaskGroup:
+    """Everything dbt does for a domain, as one task group named after it.
+
+    Source freshness comes first; an error there stops the domain, a warning does not. Then one
+    task per model, seed and snapshot with its tests, in lineage order, grouped by layer. A single
+    producer task runs ``dbt build``, the others follow their node in it.
+
+    Under a scheduler each task turns green as its node is done. In a headless run tasks execute
+    one after the other, so there the producer stands before all of them.
+
+    Raises:
+        FileNotFoundError: the manifest has not been written.
+    """
+    profile = ProfileConfig(
+        profile_name="firn",
+        target_name=target(),
+        profiles_yml_filepath=dbt_project() / "profiles.yml",
+    )
+    content = read_manifest(manifest_path())
+    owned_tests = tests_by_owner(content)
+    layers: dict[str, TaskGroup] = {}
+
+    def to_task(
+        node: DbtNode,
+        task_args: dict[str, Any],
+        task_group: TaskGroup,
+        **_: object,
+    ) -> DbtNodeSensor:
+        layer = Path(node.original_file_path).parts[1]
+        if layer not in layers:
+            layers[layer] = TaskGroup(group_id=layer, parent_group=task_group)
+        return DbtNodeSensor(
+            task_id=node.name,
+            task_group=layers[layer],
+            has_tests=node.unique_id in owned_tests,
+            extra_context={"dbt_node_config": node.context_dict, "package_name": node.package_name},
+            doc_md=content["nodes"][node.unique_id]["description"] or None,
+            poke_interval=2,
+            deferrable=not is_headless(),
+            **task_args,
+        )
+
+    group = DbtTaskGroup(
+        group_id=domain,
+        project_config=ProjectConfig(
+            dbt_project_path=dbt_project(),
+            manifest_path=manifest_path(),
+            project_name="firn",
+            install_dbt_deps=False,
+            # The producer reads its artifacts where Cosmos expects them, in its own copy.
+            env_vars={"DBT_TARGET_PATH": "target", "DBT_LOG_PATH": "logs"},
+        ),
+        profile_config=profile,
+        execution_config=ExecutionConfig(
+            execution_mode=ExecutionMode.WATCHER,
+            # A process of its own: faster than dbt inside of Airflow's, which has both to import.
+            invocation_mode=InvocationMode.SUBPROCESS,
+            dbt_executable_path=dbt_executable(),
+            setup_operator_args={
+                # Cosmos leaves tests out of a build that has no test tasks.
+                "dbt_cmd_flags": ["--resource-type", "test", "--resource-type", "unit_test"],
+                "full_refresh": "{{ params.full_refresh }}",
+                "dbt_cmd_global_flags": _log_flags(domain),
+                "callback": keep_run_results,
+                "callback_args": {"folder": str(builds_folder(domain))},
+            },
+        ),
+        render_config=RenderConfig(
+            load_method=LoadMode.DBT_MANIFEST,
+            select=domain_selection(domain),
+            test_behavior=TestBehavior.NONE,
+            emit_datasets=False,
+            enable_owner_inheritance=False,
+            node_converters=dict.fromkeys(
+                (DbtResourceType.MODEL, DbtResourceType.SEED, DbtResourceType.SNAPSHOT), to_task
+            ),
+        ),
+    )
+    producer = group.tasks_map[PRODUCER_WATCHER_TASK_ID]
+    producer.tests_per_model = owned_tests
+    freshness = DbtSourceLocalOperator(
+        task_id=FRESHNESS_TASK,
+        task_group=group,
+        select=f"source:{domain}",
+        project_dir=str(dbt_project()),
+        profile_config=profile,
+        install_deps=False,
+        invocation_mode=InvocationMode.SUBPROCESS,
+        dbt_executable_path=dbt_executable(),
+        manifest_filepath=producer.manifest_filepath,
+        env=producer.env,
+        doc_md="`dbt source freshness` of the domain's sources. Stale beyond `error_after` "
+        "stops the domain before anything is built; beyond `warn_after` it is only reported.",
+    )
+    first_nodes = [
+        task
+        for task in group.tasks_map.values()
+        if isinstance(task, DbtNodeSensor) and not task.upstream_list
+    ]
+    freshness >> producer
+    if is_headless():
+        for node in first_nodes:
+            node.trigger_rule = TriggerRule.ALL_DONE
+            producer >> node
+    else:
+        freshness >> first_nodes
+    return group
+
+
+def tests_by_owner(manifest: dict[str, Any]) -> dict[str, list[str]]:
+    """Unique ids of a manifest's data tests under the node each one speaks about.
+
+    A generic test belongs to the node it is declared on, also when it reads others. A singular
+    test belongs to the last of the nodes it reads: those that no other of them is built on.
+    """
+    parents: dict[str, list[str]] = manifest["parent_map"]
+
+    def ancestors(unique_id: str) -> set[str]:
+        found: set[str] = set()
+        open_ids = list(parents.get(unique_id, ()))
+        while open_ids:
+            if (parent := open_ids.pop()) not in found:
+                found.add(parent)
+                open_ids += parents.get(parent, ())
+        return found
+
+    owned: dict[str, list[str]] = {}
+    for unique_id, node in manifest["nodes"].items():
+        if node["resource_type"] != "test":
+            continue
+        read = set(parents.get(unique_id, ()))
+        if node.get("attached_node"):
+            owners = {node["attached_node"]}
+        else:
+            owners = {one for one in read if not any(one in ancestors(other) for other in read)}
+        for owner in owners:
+            owned.setdefault(owner, []).append(unique_id)
+    return owned
+
+
+def _log_flags(domain: str) -> list[str]:
+    """A log that a program can follow while the build runs: one JSON object per line."""
+    return ["--log-path", str(builds_folder(domain)), "--log-format-file", "json"]

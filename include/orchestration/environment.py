@@ -1,0 +1,128 @@
+"""Where Airflow and dbt live on this machine, and the settings every local Airflow process gets.
+
+Airflow imports this each time it parses a DAG file. So it reads variables only, and leaves the
+connection settings, which need the Snowflake connector, to ``airflow_environment``: that is called
+by the commands that start Airflow, and hands the settings down as variables.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+LOOPBACK = "127.0.0.1"
+HEADLESS = "FIRN_HEADLESS"
+"""Set to 1 for a single run without scheduler and triggerer; see ``is_headless``."""
+
+
+def firn_home(variables: Mapping[str, str] = os.environ) -> Path:
+    """Folder for everything generated: ``$FIRN_HOME``, else ``.firn`` in the repository."""
+    return REPOSITORY / Path(variables.get("FIRN_HOME") or ".firn").expanduser()
+
+
+def airflow_home(variables: Mapping[str, str] = os.environ) -> Path:
+    """Airflow's folder: metadata database, configuration, task logs, the dbt manifest."""
+    return firn_home(variables) / "airflow"
+
+
+def dbt_project(variables: Mapping[str, str] = os.environ) -> Path:
+    """The dbt project's folder; dbt's own ``DBT_PROJECT_DIR`` overrides the repository's."""
+    return Path(variables.get("DBT_PROJECT_DIR") or REPOSITORY / "dbt").resolve()
+
+
+def target(variables: Mapping[str, str] = os.environ) -> str:
+    """The dbt target: ``$FIRN_TARGET``, ``local`` when unset."""
+    return variables.get("FIRN_TARGET") or "local"
+
+
+def is_headless(variables: Mapping[str, str] = os.environ) -> bool:
+    """Whether this process belongs to a single run that has no scheduler and no triggerer."""
+    return variables.get(HEADLESS) == "1"
+
+
+def dbt_executable() -> str:
+    """The dbt of this Python environment, whatever PATH says."""
+    beside_python = Path(sys.executable).with_name("dbt")
+    return str(beside_python) if beside_python.exists() else "dbt"
+
+
+def airflow_port() -> int:
+    """Port of Airflow's page and API: ``$FIRN_AIRFLOW_PORT``, 8080 when unset.
+
+    Raises:
+        ValueError: the variable is not a port number.
+    """
+    text = os.environ.get("FIRN_AIRFLOW_PORT") or "8080"
+    if not (text.isdecimal() and 0 < int(text) < 65536):
+        raise ValueError(f"FIRN_AIRFLOW_PORT is {text!r}: set it to a port from 1 to 65535.")
+    return int(text)
+
+
+def airflow_environment(*, headless: bool = False) -> dict[str, str]:
+    """The complete environment of a local Airflow process, on top of the current one.
+
+    Creates Airflow's folder. Two calls with the same settings agree, so that processes started
+    apart belong to one Airflow.
+
+    Args:
+        headless: for a single run without scheduler and triggerer.
+
+    Raises:
+        ConfigurationError: the connection settings cannot be used.
+        ValueError: a variable of ours is malformed.
+    """
+    from include.warehouse.connection import get_settings
+
+    variables = {**os.environ, **get_settings().environment()}
+    home = airflow_home(variables)
+    home.mkdir(parents=True, exist_ok=True)
+    url = f"http://{LOOPBACK}:{airflow_port()}"
+    return variables | {
+        HEADLESS: "1" if headless else "0",
+        "AIRFLOW_HOME": str(home),
+        "PYTHONPATH": _prepend(REPOSITORY, os.environ.get("PYTHONPATH")),
+        "PATH": _prepend(Path(sys.executable).parent, os.environ.get("PATH")),
+        "AIRFLOW__CORE__DAGS_FOLDER": str(REPOSITORY / "dags"),
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        # Nothing runs before somebody switches the DAG on, however long the laptop was closed.
+        "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "True",
+        "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
+        # A task is a Python process that starts for seconds: more than the cores would only queue.
+        "AIRFLOW__CORE__PARALLELISM": str(max(2, os.cpu_count() or 2)),
+        "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{url}/execution/",
+        # No login: the page is bound to the loopback address below.
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
+        "AIRFLOW__API__HOST": LOOPBACK,
+        "AIRFLOW__API__PORT": str(airflow_port()),
+        "AIRFLOW__API__BASE_URL": url,
+        "AIRFLOW__API__WORKERS": "1",
+        "AIRFLOW__API__SECRET_KEY": _secret(home / "api_secret_key"),
+        "AIRFLOW__API_AUTH__JWT_SECRET": _secret(home / "jwt_secret"),
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home / 'airflow.db'}",
+        "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(home / "logs"),
+        "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "30",
+        "AIRFLOW__COSMOS__CACHE_DIR": str(home / "cosmos"),
+        "AIRFLOW__COSMOS__ENABLE_TELEMETRY": "False",
+        "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
+        "DBT_SEND_ANONYMOUS_USAGE_STATS": "False",
+        "DO_NOT_TRACK": "1",
+        "SCARF_NO_ANALYTICS": "true",
+    }
+
+
+def _prepend(folder: Path, search_path: str | None) -> str:
+    return os.pathsep.join([str(folder), *([search_path] if search_path else [])])
+
+
+def _secret(file: Path) -> str:
+    """A random secret of this Airflow home, made once; Airflow's processes must share it."""
+    try:
+        with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as handle:
+            handle.write(secrets.token_urlsafe(32))
+    except FileExistsError:
+        pass
+    return file.read_text()

@@ -1,0 +1,98 @@
+"""The dbt manifest that DAG files are rendered from.
+
+Rendering reads it and nothing more: parsing the dbt project takes seconds, and Airflow parses DAG
+files every half minute. It is written by ``python -m include.orchestration manifest``, which the
+commands that start Airflow call first, and which belongs into an image's build.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from include.orchestration.environment import (
+    HEADLESS,
+    airflow_home,
+    dbt_executable,
+    dbt_project,
+    target,
+)
+
+_GENERATED = {"target", "logs", "dbt_internal_packages", "__pycache__"}
+_SUFFIXES = {".sql", ".yml", ".yaml", ".csv", ".md", ".py"}
+
+
+class ManifestError(RuntimeError):
+    """The dbt project cannot be parsed; the message ends with what dbt said."""
+
+
+def manifest_path(variables: Mapping[str, str] = os.environ) -> Path:
+    """Where the manifest is, whether or not it has been written."""
+    return airflow_home(variables) / "manifest" / "manifest.json"
+
+
+def read_manifest(path: Path) -> dict[str, Any]:
+    """The content of a manifest.
+
+    Raises:
+        FileNotFoundError: it has not been written; the message says how to.
+    """
+    if not path.exists():
+        raise FileNotFoundError(
+            f"No dbt manifest at {path}: "
+            "write it with `python -m include.orchestration manifest`."
+        )
+    content: dict[str, Any] = json.loads(path.read_text())
+    return content
+
+
+def ensure_manifest(variables: Mapping[str, str]) -> Path:
+    """Write the manifest if the dbt project changed since it was written; return its path.
+
+    Args:
+        variables: the environment of the Airflow it is for, as ``airflow_environment`` gives it.
+
+    Raises:
+        ManifestError: ``dbt parse`` failed. The manifest of before stays as it was.
+    """
+    path = manifest_path(variables)
+    stamp = path.with_name("fingerprint")
+    fingerprint = project_fingerprint(variables)
+    if path.exists() and stamp.exists() and stamp.read_text() == fingerprint:
+        return path
+
+    work = path.with_name("parse")
+    work.mkdir(parents=True, exist_ok=True)
+    project = str(dbt_project(variables))
+    command = [dbt_executable(), "--no-use-colors", "parse", "--target", target(variables)]
+    command += ["--profile", "firn", "--project-dir", project, "--profiles-dir", project]
+    command += ["--target-path", str(work), "--log-path", str(work)]
+    parsed = subprocess.run(command, env=variables, capture_output=True, text=True, check=False)
+    if parsed.returncode != 0:
+        said = "\n".join(parsed.stdout.strip().splitlines()[-12:])
+        raise ManifestError(f"The dbt project in {project} cannot be parsed:\n{said}")
+    (work / "manifest.json").replace(path)
+    stamp.write_text(fingerprint)
+    return path
+
+
+def project_fingerprint(variables: Mapping[str, str]) -> str:
+    """A hash of what ``dbt parse`` reads: the project's files and Firn's and dbt's variables."""
+    project = dbt_project(variables)
+    digest = hashlib.sha256()
+    for folder, folders, files in os.walk(project, followlinks=True):
+        folders[:] = sorted(set(folders) - _GENERATED)
+        for name in sorted(files):
+            file = Path(folder, name)
+            if file.suffix in _SUFFIXES:
+                digest.update(str(file.relative_to(project)).encode() + b"\0")
+                digest.update(hashlib.sha256(file.read_bytes()).digest())
+    for name, value in sorted(variables.items()):
+        if name.startswith(("FIRN_", "DBT_")) and name != HEADLESS:
+            digest.update(f"{name}={value}\0".encode())
+    return digest.hexdigest()

@@ -1,0 +1,122 @@
+"""One run of one DAG through Airflow, without a scheduler, in a process of its own.
+
+The process does what ``airflow dags test`` does, and writes down how each task ended. DAG files
+render for it with the dbt producer before the models' tasks (see ``dbt_task_group``).
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from include.orchestration.builds import BuildLog, NodeResult, builds_folder
+from include.orchestration.environment import REPOSITORY, firn_home
+
+POLL_SECONDS = 0.2
+FAILED = "failed"
+
+
+@dataclass(frozen=True)
+class DagRunOutcome:
+    """How a run ended.
+
+    Attributes:
+        dag_id: the DAG.
+        run_id: Airflow's id of the run; empty if Airflow ended before it began.
+        state: ``success`` or ``failed``.
+        tasks: the state of each task, in the order Airflow ran them.
+        seconds: from start to end, Airflow's own start included.
+        log: what Airflow and the tasks printed.
+    """
+
+    dag_id: str
+    run_id: str
+    state: str
+    tasks: dict[str, str]
+    seconds: float
+    log: Path
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether every task that had to succeed did."""
+        return self.state == "success"
+
+    @property
+    def failed_tasks(self) -> list[str]:
+        """The tasks that failed themselves, not those that were held back by them."""
+        return [task for task, state in self.tasks.items() if state == FAILED]
+
+
+def run_dag(
+    dag_id: str,
+    variables: Mapping[str, str],
+    *,
+    conf: Mapping[str, Any] | None = None,
+    on_node: Callable[[NodeResult], None] = lambda _: None,
+    on_wait: Callable[[], None] = lambda: None,
+) -> DagRunOutcome:
+    """Run a DAG once and wait for its end. ``prepare`` must have been called.
+
+    Args:
+        dag_id: a DAG of the ``dags`` folder, named after its domain first.
+        variables: the environment of ``airflow_environment(headless=True)``.
+        conf: values for the DAG's params.
+        on_node: called when a dbt node starts and when it ends, in this thread.
+        on_wait: called several times a second, in this thread.
+    """
+    folder = firn_home(variables) / "logs"
+    folder.mkdir(parents=True, exist_ok=True)
+    log, outcome = folder / f"{dag_id}.log", folder / f"{dag_id}.json"
+    outcome.unlink(missing_ok=True)
+    build = BuildLog(builds_folder(dag_id.split("__")[0], variables))
+    began = time.monotonic()
+    command = [sys.executable, "-m", __name__, dag_id, json.dumps(conf or {}), str(outcome)]
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command, env=variables, cwd=REPOSITORY, stdout=output, stderr=subprocess.STDOUT
+        )
+    try:
+        while process.poll() is None:
+            time.sleep(POLL_SECONDS)
+            for node in build.news():
+                on_node(node)
+            on_wait()
+    except BaseException:
+        process.terminate()
+        process.wait()
+        raise
+    ended: dict[str, Any] = json.loads(outcome.read_text()) if outcome.exists() else {}
+    return DagRunOutcome(
+        dag_id=dag_id,
+        run_id=ended.get("run_id", ""),
+        state=ended.get("state", FAILED),
+        tasks=ended.get("tasks", {}),
+        seconds=time.monotonic() - began,
+        log=log,
+    )
+
+
+def _run_here(dag_id: str, conf: dict[str, Any], outcome: Path) -> None:
+    """The body of the process: Airflow is imported here and nowhere above."""
+    from airflow.providers_manager import ProvidersManager
+    from airflow.utils.cli import get_bagged_dag
+
+    logging.getLogger("airflow.task").setLevel(logging.INFO)
+    ProvidersManager().initialize_providers_configuration()
+    run = get_bagged_dag(None, dag_id).test(run_conf=conf)
+    instances = sorted(
+        run.get_task_instances(), key=lambda task: (task.start_date is None, task.start_date)
+    )
+    tasks = {task.task_id: str(task.state) for task in instances}
+    outcome.write_text(json.dumps({"run_id": run.run_id, "state": str(run.state), "tasks": tasks}))
+
+
+if __name__ == "__main__":
+    _run_here(sys.argv[1], json.loads(sys.argv[2]), Path(sys.argv[3]))

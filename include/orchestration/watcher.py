@@ -1,0 +1,136 @@
+"""Airflow tasks that follow one dbt node through a build that another task runs.
+
+In Cosmos's watcher mode one producer task runs ``dbt build`` for the whole selection, and each
+model's task reports what became of its node. Cosmos calls a model done when it is built. Here it
+is done when its tests have passed too, so that a failing test turns the model's own task red and
+holds back what is built on it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk.exceptions import AirflowException
+from cosmos.operators._watcher.aggregation import get_tests_status_xcom_key
+from cosmos.operators._watcher.state import (
+    DbtNodeStatus,
+    ProducerTaskState,
+    get_dbt_event_xcom_key,
+    get_xcom_val,
+    is_dbt_node_status_failed,
+    is_dbt_node_status_success,
+)
+from cosmos.operators._watcher.triggerer import WatcherTrigger
+from cosmos.operators.watcher import DbtConsumerWatcherSensor
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+_NEVER_RAN = {ProducerTaskState.UPSTREAM_FAILED, ProducerTaskState.REMOVED}
+
+
+def node_status(built: str | None, tested: str | None, *, has_tests: bool) -> str | None:
+    """What became of a node: its own status until it is built, then that of its tests.
+
+    Args:
+        built: status of building the node, None while unknown.
+        tested: status of all its tests together, None until the last one has reported.
+        has_tests: whether the build runs tests of this node.
+    """
+    if has_tests and is_dbt_node_status_success(built):
+        return tested
+    return built
+
+
+class DbtNodeTrigger(WatcherTrigger):
+    """Waits for one node and its tests without occupying a worker."""
+
+    def __init__(self, *, has_tests: bool, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self.has_tests = has_tests
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """The trigger as Airflow stores it."""
+        _, arguments = super().serialize()
+        path = f"{type(self).__module__}.{type(self).__qualname__}"
+        return path, {**arguments, "has_tests": self.has_tests}
+
+    async def _parse_dbt_node_status_and_compiled_sql(self) -> tuple[str | None, str | None]:
+        built, compiled_sql = await super()._parse_dbt_node_status_and_compiled_sql()
+        tested = await self.get_xcom_val(get_tests_status_xcom_key(self.model_unique_id))
+        return node_status(built, tested, has_tests=self.has_tests), compiled_sql
+
+
+class DbtNodeSensor(DbtConsumerWatcherSensor):
+    """One dbt node with its tests, green when the node is built and no test of it failed.
+
+    A retry, and a node that dbt left out because something before it had failed and is repaired
+    by now, runs ``dbt build`` for this node alone.
+
+    Args:
+        has_tests: whether the producer's build runs tests of this node.
+    """
+
+    template_fields: tuple[str, ...] = DbtConsumerWatcherSensor.template_fields
+    base_cmd = ["build"]
+
+    def __init__(self, *, has_tests: bool, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self.has_tests = has_tests
+        self._build_alone = False
+
+    def _execute_core(self, context: Context) -> None:
+        if not self.deferrable:
+            super()._execute_core(context)
+        elif not self.poke(context):
+            self.defer(
+                trigger=DbtNodeTrigger(
+                    has_tests=self.has_tests,
+                    model_unique_id=self.model_unique_id,
+                    producer_task_id=self.producer_task_id,
+                    dag_id=self.dag_id,
+                    run_id=context["run_id"],
+                    map_index=context["task_instance"].map_index,
+                    poke_interval=self.poke_interval,
+                ),
+                timeout=self.execution_timeout,
+                method_name=self.execute_complete.__name__,
+            )
+
+    def _get_node_status(self, ti: Any, context: Context) -> str | None:
+        built = super()._get_node_status(ti, context)
+        tested = get_xcom_val(
+            ti, self.producer_task_id, get_tests_status_xcom_key(self.model_unique_id)
+        )
+        status = node_status(built, tested, has_tests=self.has_tests)
+        if is_dbt_node_status_failed(status) and (ti.try_number > 1 or self._was_left_out(ti)):
+            # That failure is history: it was the attempt before, or a node that is good by now.
+            self._build_alone = True
+            return None
+        return status
+
+    def _was_left_out(self, ti: Any) -> bool:
+        """Whether dbt skipped the node because of others, all of which Airflow has seen green."""
+        if not any(isinstance(task, DbtNodeSensor) for task in self.upstream_list):
+            return False
+        event_key = get_dbt_event_xcom_key(self.model_unique_id)
+        event = get_xcom_val(ti, self.producer_task_id, event_key)
+        return bool(event) and event.get("status") == DbtNodeStatus.SKIPPED
+
+    def _handle_no_dbt_node_status(
+        self, producer_task_state: str | None, try_number: int, context: Context
+    ) -> bool:
+        if self._build_alone or producer_task_state == ProducerTaskState.SKIPPED:
+            return bool(self._fallback_to_non_watcher_run(try_number, context))
+        if producer_task_state == ProducerTaskState.FAILED:
+            raise AirflowException(
+                f"The dbt build ended before '{self.model_unique_id}' was done: "
+                f"the log of task '{self.producer_task_id}' says why."
+            )
+        if producer_task_state in _NEVER_RAN:
+            raise AirflowException(
+                f"The dbt build never started, so '{self.model_unique_id}' was not built: "
+                f"look at the tasks before '{self.producer_task_id}'."
+            )
+        # A build that ended well without a word about this node had nothing to do for it.
+        return producer_task_state == ProducerTaskState.SUCCESS

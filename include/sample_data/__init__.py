@@ -1,0 +1,1 @@
+"""Generated data of every domain, for machines without an account."""

@@ -1,0 +1,41 @@
+"""``python -m include.sample_data``: fill the local warehouse with generated data."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from include.sample_data import tpch as tpch_sample
+from include.warehouse.connection import ConfigurationError, WarehouseUnreachableError
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
+console = Console()
+
+
+@app.callback()
+def main() -> None:
+    """Fill the local warehouse with generated data."""
+
+
+@app.command()
+def tpch(
+    scale: Annotated[
+        float, typer.Option(help="Scale factor: 1 is 6 million order lines.")
+    ] = 0.1,
+    schema: Annotated[str, typer.Option(help="Schema to fill.")] = tpch_sample.SCHEMA,
+) -> None:
+    """Generate TPC-H and load it, under the names and types Snowflake's sample has."""
+    try:
+        tables = tpch_sample.load(scale, schema=schema, progress=console.print)
+    except (tpch_sample.SampleDataError, ConfigurationError, WarehouseUnreachableError) as error:
+        Console(stderr=True).print(str(error), style="red", highlight=False)
+        raise typer.Exit(2) from None
+    for table in tables:
+        note = "" if table.loaded else "  (unchanged, not loaded again)"
+        console.print(f"{table.table:<10}{table.rows:>12,} rows{note}", highlight=False)
+
+
+if __name__ == "__main__":
+    app()

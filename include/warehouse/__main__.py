@@ -1,0 +1,139 @@
+"""Commands around the warehouse: `python -m include.warehouse --help`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from functools import wraps
+from typing import Annotated, ParamSpec, TypeVar
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from snowflake.connector.errors import Error as SnowflakeError
+
+from include.warehouse.connection import (
+    ConfigurationError,
+    ConnectionSettings,
+    WarehouseUnreachableError,
+    connect,
+    get_settings,
+)
+from include.warehouse.doctor import doctor as run_doctor
+from include.warehouse.local.errors import WarehouseError
+from include.warehouse.local.process import LocalWarehouse
+from include.warehouse.setup import create_databases
+
+app = typer.Typer(
+    help="The local Snowflake-compatible warehouse, and questions to whichever one is configured.",
+    no_args_is_help=True,
+    add_completion=False,
+)
+console = Console()
+
+Parameters = ParamSpec("Parameters")
+Result = TypeVar("Result")
+
+
+def _sentences(command: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
+    """Turn what the user can mend into one sentence and exit code 2."""
+
+    @wraps(command)
+    def wrapped(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Result:
+        try:
+            return command(*args, **kwargs)
+        except (ConfigurationError, WarehouseError, WarehouseUnreachableError) as error:
+            typer.echo(str(error), err=True)
+        except SnowflakeError as error:
+            typer.echo(str(error.raw_msg or error), err=True)
+        raise typer.Exit(2)
+
+    return wrapped
+
+
+def local_warehouse(settings: ConnectionSettings | None = None) -> LocalWarehouse:
+    """The local warehouse that the settings name."""
+    settings = settings or get_settings()
+    return LocalWarehouse(settings.warehouse_home, settings.port, settings.run_home)
+
+
+@app.command()
+@_sentences
+def start() -> None:
+    """Start the local warehouse, with the databases that the project uses."""
+    settings = get_settings()
+    warehouse = local_warehouse(settings)
+    started = warehouse.start()
+    create_databases(settings)
+    verb = "Started" if started else "Already running:"
+    console.print(f"{verb} the local warehouse on 127.0.0.1:{warehouse.port}, data in {warehouse.folder}.")
+
+
+@app.command()
+@_sentences
+def stop() -> None:
+    """Stop the local warehouse; the data stays."""
+    stopped = local_warehouse().stop()
+    console.print("Stopped the local warehouse." if stopped else "The local warehouse does not run.")
+
+
+@app.command()
+@_sentences
+def status() -> None:
+    """Say whether the local warehouse runs, where, and how busy it is; exit code 1 if it does not."""
+    warehouse = local_warehouse()
+    health = warehouse.health()
+    if health is None:
+        console.print(f"The local warehouse does not run (port {warehouse.port}, {warehouse.folder}).")
+        raise typer.Exit(1)
+    table = Table(show_header=False, box=None)
+    for key in ("folder", "pid", "databases", "sessions", "locks"):
+        table.add_row(key, str(health[key]))
+    table.add_row("free disk", f"{health['free_bytes'] / 1024**3:.1f} GiB")
+    table.add_row("log", str(warehouse.log))
+    console.print(table)
+
+
+@app.command()
+@_sentences
+def reset(
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask before deleting.")] = False,
+) -> None:
+    """Delete all data of the stopped local warehouse."""
+    warehouse = local_warehouse()
+    if not yes:
+        typer.confirm(f"Delete everything in {warehouse.folder}?", abort=True)
+    warehouse.reset()
+    console.print(f"Deleted {warehouse.folder}.")
+
+
+@app.command()
+@_sentences
+def sql(
+    statement: Annotated[
+        str | None, typer.Argument(help="One or more statements; standard input without it.")
+    ] = None,
+    limit: Annotated[int, typer.Option(help="Rows shown of each result.", min=1)] = 100,
+) -> None:
+    """Run SQL on the configured warehouse and print the results."""
+    text = statement if statement is not None else sys.stdin.read()
+    with connect() as connection:
+        for cursor in connection.execute_string(text):
+            columns = [column.name for column in cursor.description or []]
+            rows = cursor.fetchmany(limit)
+            table = Table(*columns)
+            for row in rows:
+                table.add_row(*("" if value is None else str(value) for value in row))
+            console.print(table)
+            console.print(f"{len(rows)} of {cursor.rowcount or 0} rows", style="dim")
+
+
+@app.command()
+@_sentences
+def doctor() -> None:
+    """Say what is configured, what is missing, and what to set."""
+    raise typer.Exit(run_doctor())
+
+
+if __name__ == "__main__":
+    app()

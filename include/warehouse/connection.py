@@ -1,0 +1,488 @@
+"""How every part of Firn reaches its warehouse, local or on a Snowflake account.
+
+Python reads the variables of the connection here and nowhere else; `dbt/profiles.yml` reads the
+same ones for dbt, and `.env.example` explains them. Secrets are kept in types that do not print,
+and no message of this module holds one.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import socket
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import snowflake.connector
+from pydantic import BeforeValidator, Field, SecretStr, StringConstraints, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+from snowflake.connector import SnowflakeConnection
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+APPLICATION = "firn"
+LOCAL_HOST = "127.0.0.1"
+MAX_QUERY_TAG_LENGTH = 2000  # characters; longer ones are refused by Snowflake
+
+Target = Literal["local", "dev", "ci", "prod"]
+Authenticator = Literal["snowflake", "snowflake_jwt", "externalbrowser"]
+Text = Annotated[str, StringConstraints(strip_whitespace=True)]
+
+DATABASES: Mapping[Target, str] = {
+    "local": "ANALYTICS_DEV",
+    "dev": "ANALYTICS_DEV",
+    "ci": "ANALYTICS_CI",
+    "prod": "ANALYTICS",
+}
+
+# What a setting must look like, in the words of the error message.
+_EXPECTED = {
+    "FIRN_TARGET": "local, dev, ci or prod",
+    "FIRN_LOCAL_PORT": "a port number from 1 to 65535",
+    "FIRN_USER": "a name of letters, digits and underscores, not starting with a digit",
+    "FIRN_PR_NUMBER": "the number of a pull request",
+    "FIRN_DBT_THREADS": "a whole number from 1 to 64",
+    "SNOWFLAKE_ACCOUNT": "an account identifier such as myorg-myaccount, without a domain",
+    "SNOWFLAKE_HOST": "a host name, without https:// or a path",
+    "SNOWFLAKE_AUTHENTICATOR": "snowflake, snowflake_jwt or externalbrowser",
+}
+
+
+class ConfigurationError(ValueError):
+    """The settings cannot be used.
+
+    Attributes:
+        problems: one sentence each: what is wrong and what to set. None holds a secret.
+    """
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__(" ".join(problems))
+        self.problems = problems
+
+
+class WarehouseUnreachableError(ConnectionError):
+    """The warehouse took no connection; the message says where and what to do."""
+
+
+def _lower(value: object) -> object:
+    return value.strip().lower() if isinstance(value, str) else value
+
+
+class ConnectionSettings(BaseSettings):
+    """Which warehouse to use, and as whom.
+
+    Values come from the environment, else from the file named by `FIRN_ENV_FILE` (by default
+    `.env` beside the Makefile), else from the defaults here. Empty text is no value.
+
+    Raises:
+        ConfigurationError: if a value is malformed, or if one is missing or contradicts another
+            for the chosen target.
+    """
+
+    model_config = SettingsConfigDict(
+        env_ignore_empty=True, extra="ignore", frozen=True, hide_input_in_errors=True
+    )
+
+    firn_target: Annotated[Target, BeforeValidator(_lower)] = "local"
+    firn_home: Path = REPOSITORY / ".firn"
+    firn_local_port: Annotated[int, Field(ge=1, le=65535)] = 8480
+    firn_user: Annotated[
+        str, BeforeValidator(_lower), StringConstraints(pattern=r"^[a-z_][a-z0-9_]*$")
+    ] = Field(default_factory=lambda: _operating_system_user(os.environ))
+    firn_pr_number: Annotated[int, Field(ge=1)] | None = None
+    firn_dbt_threads: Annotated[int, Field(ge=1, le=64)] = 4
+
+    snowflake_account: Annotated[Text, Field(pattern=r"^[A-Za-z0-9_.-]+$")] | None = None
+    snowflake_host: Annotated[Text, Field(pattern=r"^[A-Za-z0-9_.-]+$")] | None = None
+    snowflake_user: Text | None = None
+    snowflake_password: SecretStr | None = None
+    snowflake_private_key_path: Path | None = None
+    snowflake_private_key_passphrase: SecretStr | None = None
+    snowflake_authenticator: Annotated[Authenticator, BeforeValidator(_lower)] | None = None
+    snowflake_role: Text | None = None
+    snowflake_warehouse: Text | None = None
+
+    def __init__(self, **values: Any) -> None:
+        values.setdefault("_env_file", env_file())
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            # Not chained: pydantic's error carries the input, and with it the secrets.
+            raise ConfigurationError(_sentences(error)) from None
+        except (OSError, UnicodeDecodeError) as error:
+            path = values["_env_file"]
+            raise ConfigurationError(
+                [f"{path} cannot be read ({type(error).__name__}): save it as UTF-8 text."]
+            ) from None
+        if problems := self._problems():
+            raise ConfigurationError(problems)
+
+    @property
+    def target(self) -> Target:
+        """Where things go: local, dev, ci or prod."""
+        return self.firn_target
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the target is the local warehouse."""
+        return self.firn_target == "local"
+
+    @property
+    def database(self) -> str:
+        """The database models are built in."""
+        return DATABASES[self.firn_target]
+
+    @property
+    def default_schema(self) -> str:
+        """The `schema` of the dbt profile: the prefix without its underscore, public on prod."""
+        return self.schema_prefix.removesuffix("_") or "public"
+
+    @property
+    def schema_prefix(self) -> str:
+        """What stands before a layer in a schema's name: `<user>_`, `pr_<number>_` or nothing."""
+        match self.firn_target:
+            case "prod":
+                return ""
+            case "ci":
+                return f"pr_{self.firn_pr_number}_"
+            case _:
+                return f"{self.firn_user}_"
+
+    @property
+    def port(self) -> int:
+        """The port of the local warehouse."""
+        return self.firn_local_port
+
+    @property
+    def home(self) -> Path:
+        """The folder for everything generated; a relative one starts at the repository."""
+        return _absolute(self.firn_home)
+
+    @property
+    def warehouse_home(self) -> Path:
+        """The local warehouse's data."""
+        return self.home / "warehouse"
+
+    @property
+    def airflow_home(self) -> Path:
+        """Airflow's home folder."""
+        return self.home / "airflow"
+
+    @property
+    def dbt_home(self) -> Path:
+        """The target and log folders of the dbt runs that Firn starts."""
+        return self.home / "dbt"
+
+    @property
+    def logs_home(self) -> Path:
+        """Logs of the programs that Firn starts."""
+        return self.home / "logs"
+
+    @property
+    def run_home(self) -> Path:
+        """Process id files."""
+        return self.home / "run"
+
+    @property
+    def authenticator(self) -> Authenticator:
+        """The chosen way to log in, else key pair if there is a key file, else password."""
+        if self.snowflake_authenticator:
+            return self.snowflake_authenticator
+        return "snowflake_jwt" if self.snowflake_private_key_path else "snowflake"
+
+    @property
+    def private_key_path(self) -> Path | None:
+        """The key file; a relative one starts at the repository."""
+        path = self.snowflake_private_key_path
+        return _absolute(path) if path else None
+
+    def query_tag(self, extra: Mapping[str, object] | None = None) -> str:
+        """The JSON every session is tagged with: application, target and what is given.
+
+        Raises:
+            ValueError: if the tag is longer than Snowflake takes.
+        """
+        tag = json.dumps({"application": APPLICATION, "target": self.target, **(extra or {})})
+        if len(tag) > MAX_QUERY_TAG_LENGTH:
+            raise ValueError(
+                f"The query tag has {len(tag)} characters, Snowflake takes {MAX_QUERY_TAG_LENGTH}: "
+                "put less into it."
+            )
+        return tag
+
+    def connector_arguments(self) -> dict[str, Any]:
+        """The arguments of `snowflake.connector.connect` for this target, secrets in the clear."""
+        arguments: dict[str, Any] = {
+            "application": APPLICATION,
+            "database": self.database,
+            "session_parameters": {"QUERY_TAG": self.query_tag()},
+        }
+        if self.is_local:
+            arguments |= {
+                "account": "local",
+                "user": "firn",
+                "password": "firn",
+                "host": LOCAL_HOST,
+                "port": self.port,
+                "protocol": "http",
+                # The default would go on asking for minutes, and a machine is up or it is not.
+                "login_timeout": 10,
+            }
+            arguments["session_parameters"]["CLIENT_OUT_OF_BAND_TELEMETRY_ENABLED"] = False
+            return arguments
+
+        arguments |= {
+            "account": _account(self.snowflake_account or ""),
+            "user": self.snowflake_user,
+            "warehouse": self.snowflake_warehouse,
+            "authenticator": self.authenticator,
+            "login_timeout": 60,
+        }
+        if self.snowflake_role:
+            arguments["role"] = self.snowflake_role
+        if self.snowflake_host:
+            arguments["host"] = self.snowflake_host
+        match self.authenticator:
+            case "snowflake":
+                arguments["password"] = _reveal(self.snowflake_password)
+            case "snowflake_jwt":
+                arguments["private_key_file"] = str(self.private_key_path)
+                if self.snowflake_private_key_passphrase:
+                    arguments["private_key_file_pwd"] = _reveal(
+                        self.snowflake_private_key_passphrase
+                    )
+            case "externalbrowser":
+                # One browser window a session, not one a connection.
+                arguments["client_store_temporary_credential"] = True
+        return arguments
+
+    def environment(self) -> dict[str, str]:
+        """The variables a child process needs to connect like this one, secrets in the clear.
+
+        Meant to be laid over the inherited environment. On the local target no account's variable
+        is among them.
+        """
+        variables: dict[str, object] = {
+            "FIRN_TARGET": self.target,
+            "FIRN_HOME": self.home,
+            "FIRN_LOCAL_PORT": self.port,
+            "FIRN_USER": self.firn_user,
+            "FIRN_PR_NUMBER": self.firn_pr_number,
+            "FIRN_DBT_THREADS": self.firn_dbt_threads,
+        }
+        if self.is_local:
+            variables |= _past_the_proxy(os.environ)
+        else:
+            variables |= {
+                "SNOWFLAKE_ACCOUNT": self.snowflake_account,
+                "SNOWFLAKE_HOST": self.snowflake_host,
+                "SNOWFLAKE_USER": self.snowflake_user,
+                "SNOWFLAKE_AUTHENTICATOR": self.authenticator,
+                "SNOWFLAKE_ROLE": self.snowflake_role,
+                "SNOWFLAKE_WAREHOUSE": self.snowflake_warehouse,
+            }
+            if self.authenticator == "snowflake":
+                variables["SNOWFLAKE_PASSWORD"] = _reveal(self.snowflake_password)
+            if self.authenticator == "snowflake_jwt":
+                variables["SNOWFLAKE_PRIVATE_KEY_PATH"] = self.private_key_path
+                variables["SNOWFLAKE_PRIVATE_KEY_PASSPHRASE"] = _reveal(
+                    self.snowflake_private_key_passphrase
+                )
+        return {name: str(value) for name, value in variables.items() if value is not None}
+
+    def _problems(self) -> list[str]:
+        """What is missing or contradictory for the target, one sentence each."""
+        if self.is_local:
+            return []
+        problems = [
+            f"{name} is not set, and target {self.target} needs it: "
+            f"set it to {meaning}, or set FIRN_TARGET=local to work without an account."
+            for name, value, meaning in (
+                ("SNOWFLAKE_ACCOUNT", self.snowflake_account, "your account identifier"),
+                ("SNOWFLAKE_USER", self.snowflake_user, "the user to log in as"),
+                ("SNOWFLAKE_WAREHOUSE", self.snowflake_warehouse, "the warehouse to run on"),
+            )
+            if not value
+        ]
+        if self.target == "ci" and self.firn_pr_number is None:
+            problems.append(
+                "FIRN_PR_NUMBER is not set, and target ci names its schemas after it: "
+                "set it to the number of the pull request."
+            )
+        account = (self.snowflake_account or "").lower()
+        if account.endswith((".snowflakecomputing.com", ".snowflakecomputing.cn")):
+            problems.append(
+                "SNOWFLAKE_ACCOUNT is a host name: set it to the part before .snowflakecomputing."
+            )
+        return problems + self._authentication_problems()
+
+    def _authentication_problems(self) -> list[str]:
+        key = self.private_key_path
+        if self.snowflake_authenticator is None and self.snowflake_password and key:
+            return [
+                (
+                    "SNOWFLAKE_PASSWORD and SNOWFLAKE_PRIVATE_KEY_PATH are both set: remove one, "
+                    "or set SNOWFLAKE_AUTHENTICATOR to snowflake (password) or snowflake_jwt (key)."
+                )
+            ]
+        match self.authenticator:
+            case "snowflake" if not self.snowflake_password:
+                return [
+                    (
+                        "There is nothing to log in with: set SNOWFLAKE_PASSWORD, or "
+                        "SNOWFLAKE_PRIVATE_KEY_PATH for a key pair, or "
+                        "SNOWFLAKE_AUTHENTICATOR=externalbrowser."
+                    )
+                ]
+            case "snowflake_jwt" if key is None:
+                return [
+                    (
+                        "SNOWFLAKE_PRIVATE_KEY_PATH is not set, and SNOWFLAKE_AUTHENTICATOR="
+                        "snowflake_jwt needs it: set it to the file of the private key."
+                    )
+                ]
+            case "snowflake_jwt" if key is not None and not os.access(key, os.R_OK):
+                return [
+                    (
+                        f"SNOWFLAKE_PRIVATE_KEY_PATH names {key}, which is not a readable file: "
+                        "set it to the file of the private key."
+                    )
+                ]
+        return []
+
+
+def env_file() -> Path:
+    """The file settings are read from besides the environment; it need not exist."""
+    return Path(os.environ.get("FIRN_ENV_FILE") or REPOSITORY / ".env")
+
+
+def get_settings() -> ConnectionSettings:
+    """The settings as environment and file have them now.
+
+    Raises:
+        ConfigurationError: see `ConnectionSettings`.
+    """
+    return ConnectionSettings()
+
+
+@contextmanager
+def connect(
+    settings: ConnectionSettings | None = None,
+    *,
+    database: str | None = None,
+    schema: str | None = None,
+    role: str | None = None,
+    warehouse: str | None = None,
+    query_tag: Mapping[str, object] | None = None,
+    autocommit: bool = True,
+) -> Iterator[SnowflakeConnection]:
+    """A connection to the target's warehouse, closed at the end.
+
+    Args:
+        settings: read from the environment if not given.
+        database: the target's own if not given.
+        schema: none if not given; name tables in full then.
+        role: the configured one, else the user's default one, if not given.
+        warehouse: the configured one if not given.
+        query_tag: joins application and target in the JSON tag of every query.
+        autocommit: off means that the caller begins, commits and rolls back.
+
+    Raises:
+        ConfigurationError: if the settings cannot be used.
+        WarehouseUnreachableError: if no connection comes about. It is tried once: a command that
+            waits for a starting warehouse does so itself.
+    """
+    settings = settings or get_settings()
+    arguments = settings.connector_arguments()
+    chosen = {"database": database, "schema": schema, "role": role, "warehouse": warehouse}
+    arguments |= {name: value for name, value in chosen.items() if value is not None}
+    arguments["autocommit"] = autocommit
+    arguments["session_parameters"]["QUERY_TAG"] = settings.query_tag(query_tag)
+    if settings.is_local:
+        _require_local_server(settings.port)
+        os.environ.update(_past_the_proxy(os.environ))
+    try:
+        connection = snowflake.connector.connect(**arguments)
+    except (snowflake.connector.Error, OSError, ValueError, TypeError) as error:
+        raise WarehouseUnreachableError(_refusal(settings, error)) from error
+    with closing(connection):
+        yield connection
+
+
+def local_server_answers(port: int) -> bool:
+    """Whether something accepts connections on the local warehouse's port."""
+    try:
+        with socket.create_connection((LOCAL_HOST, port), timeout=1):
+            return True
+    except OSError:
+        return False
+
+
+def _require_local_server(port: int) -> None:
+    # The connector would retry a refused connection for as long as its login timeout.
+    if not local_server_answers(port):
+        raise WarehouseUnreachableError(
+            f"The local warehouse does not answer on {LOCAL_HOST}:{port}: start it with "
+            "`python -m include.warehouse start` (or everything with `make up`), "
+            "or set FIRN_LOCAL_PORT if it runs on another port."
+        )
+
+
+def _refusal(settings: ConnectionSettings, error: Exception) -> str:
+    reason = " ".join(str(error).split()).rstrip(".")
+    if settings.is_local:
+        return (
+            f"What answers on {LOCAL_HOST}:{settings.port} is not a working local warehouse "
+            f"({reason}): look at `python -m include.warehouse status`."
+        )
+    return (
+        f"Snowflake account {settings.snowflake_account} refused user {settings.snowflake_user} "
+        f"({reason}): check the SNOWFLAKE_ variables with `make doctor`."
+    )
+
+
+def _operating_system_user(environment: Mapping[str, str]) -> str:
+    """The user's name as an identifier, from variables only, as dbt's profile finds it."""
+    names = (environment.get(variable) for variable in ("LOGNAME", "USER", "USERNAME"))
+    name = re.sub(r"[^a-z0-9_]", "_", next(filter(None, names), APPLICATION).lower())
+    return f"_{name}" if name[0].isdigit() else name
+
+
+def _past_the_proxy(environment: Mapping[str, str]) -> dict[str, str]:
+    """The variables that keep a machine's proxy from being asked for the machine itself.
+
+    The connector takes this from the environment only, and dbt has no setting for it either.
+    """
+    inherited = environment.get("NO_PROXY") or environment.get("no_proxy") or ""
+    hosts = [host.strip() for host in inherited.split(",") if host.strip()]
+    if LOCAL_HOST not in hosts:
+        hosts.append(LOCAL_HOST)
+    return {"NO_PROXY": ",".join(hosts), "no_proxy": ",".join(hosts)}
+
+
+def _absolute(path: Path) -> Path:
+    return REPOSITORY / path.expanduser()
+
+
+def _account(identifier: str) -> str:
+    # Host names have no underscore; an account's host has a hyphen in its place.
+    return identifier.replace("_", "-")
+
+
+def _reveal(secret: SecretStr | None) -> str | None:
+    return secret.get_secret_value() if secret else None
+
+
+def _sentences(error: ValidationError) -> list[str]:
+    sentences = []
+    for problem in error.errors():
+        name = str(problem["loc"][0]).upper()
+        # Only settings that are no secret have a form to miss; those may be quoted.
+        if name in _EXPECTED:
+            sentences.append(f"{name} is {problem['input']!r}: set it to {_EXPECTED[name]}.")
+        else:
+            sentences.append(f"{name} is not text: set it to text or remove it.")
+    return sentences

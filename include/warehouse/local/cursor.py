@@ -1,0 +1,356 @@
+"""One statement: refuse it, answer it, or rewrite it for fakesnow and run it on DuckDB."""
+
+from __future__ import annotations
+
+import uuid
+from collections import Counter
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+import pyarrow as pa
+import snowflake.connector.errors
+import sqlglot
+from fakesnow import transforms
+from fakesnow.cursor import FakeSnowflakeCursor
+from fakesnow.dialect import syntax_error
+from fakesnow.rowtype import ColumnInfo, describe_as_rowtype
+from fakesnow.transforms.merge import operations as merge_operations
+from snowflake.connector.errors import ProgrammingError
+from sqlglot import Expr, exp
+from sqlglot.errors import SqlglotError
+
+from include.warehouse.local import dialect
+from include.warehouse.local.rules import (
+    account,
+    answers,
+    functions,
+    metadata,
+    names,
+    refusals,
+    session_state,
+    tables,
+    types,
+)
+
+if TYPE_CHECKING:
+    from include.warehouse.local.session import Session, TableName
+
+Parameters = list[Any] | dict[Any, Any] | None
+
+ANSWERS: tuple[Callable[[Expr, Session], str | None], ...] = (
+    session_state.alter_session,
+    session_state.show_parameters,
+    session_state.use_role_or_warehouse,
+    session_state.use_database_or_schema,
+    account.user_functions,
+    account.grants,
+    account.objects,
+    metadata.show,
+    metadata.describe,
+)
+"""Statements that the server answers; each gives a DuckDB query, or None if it is not its own."""
+
+ACTIONS: tuple[Callable[[Expr, Session], tables.Action | None], ...] = (
+    tables.databases,
+    tables.column_comments,
+    tables.table_comment,
+)
+TABLE_ACTIONS = (tables.swap, tables.clone)
+
+REWRITES: tuple[Callable[[Expr, Session], Expr], ...] = (
+    names.session_variables,
+    names.recursive_queries,
+    names.view_sources,
+    tables.clustering,
+    names.temporary_tables,
+    session_state.current_settings,
+    functions.hashes,
+    functions.sha2,
+    functions.ratio_to_report,
+    functions.zero_division,
+    types.exact_aggregates,
+    types.unenforced_keys,
+    types.text_lengths,
+)
+"""What happens to a statement before fakesnow's own rules, in this order."""
+
+WRITES = (exp.Insert, exp.Update, exp.Delete, exp.Merge, exp.Copy, exp.MultitableInserts)
+DEFINITIONS = (exp.Create, exp.Drop, exp.Alter, exp.TruncateTable)
+WIDER_TYPES = {
+    "FLOAT": "DOUBLE",
+    "TINYINT": "BIGINT",
+    "SMALLINT": "BIGINT",
+    "UTINYINT": "BIGINT",
+    "USMALLINT": "BIGINT",
+    "UINTEGER": "BIGINT",
+    "UHUGEINT": "HUGEINT",
+    "TIMESTAMP_S": "TIMESTAMP",
+    "TIMESTAMP_MS": "TIMESTAMP",
+    "UUID": "VARCHAR",
+    "INTERVAL": "VARCHAR",
+}
+
+
+class LocalCursor(FakeSnowflakeCursor):
+    """Runs statements of one session; `rowtype` and `arrow` hold the result."""
+
+    def __init__(self, session: Session) -> None:
+        super().__init__(conn=session, duck_conn=session.duck)  # type: ignore[no-untyped-call]
+        self.session = session
+        self._described: list[tuple[Any, ...]] = []
+        self._notes: Expr = exp.Select()
+
+    @property
+    def arrow(self) -> pa.Table | None:
+        """The rows of the result."""
+        return self._arrow_table
+
+    @property
+    def rowtype(self) -> list[ColumnInfo]:
+        """The result's columns, as the Snowflake protocol describes them."""
+        return describe_as_rowtype(
+            [
+                (column[0], _described_type(str(column[1])), None, None, None, None)
+                for column in self._described
+            ]
+        )
+
+    @property
+    def last_expression(self) -> Expr | None:
+        """The statement as DuckDB ran it; PUT leaves the upload's address here."""
+        return self._last_transformed
+
+    def execute(
+        self, command: str, params: Any = None, *args: Any, **kwargs: Any
+    ) -> LocalCursor:
+        """Run one statement in its session.
+
+        Raises:
+            ProgrammingError: what Snowflake's client would see.
+        """
+        with self.session.statement():
+            try:
+                statement = dialect.parse(command)
+                if not isinstance(statement, exp.Rollback):
+                    self.session.report_server_rollback()
+                refusals.check(statement)
+                self._run(statement, list(params) if isinstance(params, tuple) else params)
+            except SqlglotError as error:
+                raise _parse_failure(error) from None
+            except duckdb.Error as error:
+                raise translate(error) from error
+            except NotImplementedError as error:
+                raise ProgrammingError(
+                    msg=f"Not supported by the local warehouse: {error}", errno=2, sqlstate="0A000"
+                ) from None
+        return self
+
+    def describe_only(self, command: str) -> None:
+        """Leave the columns of a statement in `rowtype` without running it."""
+        statement = dialect.parse(command)
+        if isinstance(statement, exp.Query):
+            for placeholder in list(statement.find_all(exp.Placeholder)):
+                placeholder.replace(exp.Null())
+            query = exp.select("*").from_(statement.subquery("described")).limit(0)
+            self.execute(query.sql(dialect="snowflake"))
+        else:
+            self._answer(answers.SUCCESS)
+
+    def _run(self, statement: Expr, params: Parameters) -> None:
+        session = self.session
+        if isinstance(statement, exp.Transaction):
+            session.begin_transaction()
+            return self._answer(answers.SUCCESS)
+        if isinstance(statement, exp.Commit):
+            session.commit_transaction()
+            return self._answer(answers.SUCCESS)
+        if isinstance(statement, exp.Rollback):
+            session.rollback_transaction()
+            return self._answer(answers.SUCCESS)
+        for answer in ANSWERS:
+            if (query := answer(statement, session)) is not None:
+                return self._answer(query)
+        for action in ACTIONS:
+            if (run := action(statement, session)) is not None:
+                return session.define(lambda: self._answer(run()), ())
+        for table_action in TABLE_ACTIONS:
+            if (found := table_action(statement, session)) is not None:
+                work, changed = found
+                return session.define(lambda: self._answer(work()), changed)
+        self._run_on_duckdb(statement, params)
+
+    def _run_on_duckdb(self, statement: Expr, params: Parameters) -> None:
+        session = self.session
+        for rewrite in REWRITES:
+            statement = rewrite(statement, session)
+        self.check_db_and_schema(statement)
+        parts = [self._transform(part, params) for part in self._explode(statement)]
+        noted = [_take_notes(part) for part in parts]
+        if statement.args.get("clustering"):
+            noted[0].args["clustering"] = statement.args["clustering"]
+
+        self._notes = noted[0]
+
+        def operation() -> None:
+            if len(parts) == 1:
+                self._execute_part(parts[0], params)
+                return
+            with session.atomic():
+                for part in parts:
+                    self._execute_part(part, params)
+
+        target = self._stored_target(statement)
+        if isinstance(statement, DEFINITIONS):
+            if target and isinstance(statement, exp.Create | exp.Drop):
+                exists = bool(statement.args.get("exists")) and isinstance(statement, exp.Create)
+                if not exists:
+                    tables.forget(target, session)
+            new_name = tables.renamed(statement, session)
+            session.define(operation, [target] if target else [])
+            if new_name and target:
+                tables.move_notes(target, new_name, session)
+            if target and not isinstance(statement, exp.Drop):
+                for note in noted:
+                    tables.record(note, target, session)
+        elif isinstance(statement, WRITES):
+            session.write(operation, [target] if target else [])
+        else:
+            session.retry_conflicts(operation)
+
+    def _stored_target(self, statement: Expr) -> TableName | None:
+        table = names.target(statement)
+        if table is None or table.catalog == names.TEMPORARY_CATALOG:
+            return None
+        if isinstance(statement, DEFINITIONS) and str(statement.args.get("kind")).upper() not in {
+            "TABLE",
+            "VIEW",
+            "NONE",
+        }:
+            return None
+        return names.resolve(table, self.session)
+
+    def _explode(self, statement: Expr) -> list[Expr]:
+        for rule in (
+            tables.contract,
+            transforms.create_table_autoincrement,
+            transforms.alter_table_add_multiple_columns,
+            transforms.insert_overwrite,
+        ):
+            if len(parts := rule(statement)) > 1:
+                return parts
+        return [statement]
+
+    def _execute_part(self, statement: Expr, params: Parameters) -> None:
+        used = params if statement.find(exp.Placeholder) else None
+        if isinstance(statement, exp.Merge):
+            return self._merge(statement, used)
+        if isinstance(statement, exp.Create) and (table := names.target(statement)):
+            if table.catalog == names.TEMPORARY_CATALOG:
+                return self._create_temporary(statement, table, used)
+        self._execute(statement, used)
+        self._described = list(self._duck_conn.description or [])
+
+    def _create_temporary(self, statement: exp.Create, table: exp.Table, params: Parameters) -> None:
+        name = ("temp", "main", table.name)
+        self._duck_conn.execute(statement.sql(dialect="duckdb"), params)
+        tables.forget(name, self.session)
+        tables.record(self._notes, name, self.session)
+        self._answer(answers.status(f"{table.name} successfully created."))
+
+    def _merge(self, statement: exp.Merge, params: Parameters) -> None:
+        """DuckDB's own MERGE, counted into the row that Snowflake answers with."""
+        sql = f"{statement.sql(dialect='duckdb')} RETURNING merge_action"
+        self._duck_conn.execute(sql, params)
+        counts: Counter[str] = Counter()
+        while rows := self._duck_conn.fetchmany(100_000):
+            counts.update(row[0] for row in rows)
+        verbs = {"inserted": "INSERT", "updated": "UPDATE", "deleted": "DELETE"}
+        columns = ", ".join(
+            f'{counts[verbs[done]]} AS "number of rows {done}"'
+            for done, clauses in merge_operations(statement).items()
+            if clauses
+        )
+        self._answer(f"SELECT {columns}", statement)
+        self._rowcount = sum(counts.values())
+
+    def _answer(self, query: str, statement: Expr | None = None) -> None:
+        self._duck_conn.execute(query)
+        self._described = list(self._duck_conn.description or [])
+        self._arrow_table = self._duck_conn.to_arrow_table()
+        self._arrow_table_fetch_index = None
+        self._rowcount = self._arrow_table.num_rows
+        self._sfqid = str(uuid.uuid4())
+        self._last_sql, self._last_params = query, None
+        self._last_transformed = statement or exp.Select()
+        self.session.results_cache[self._sfqid] = (
+            self._arrow_table,
+            self._rowcount,
+            query,
+            None,
+            self._last_transformed,
+        )
+
+    def _describe_last_sql(self) -> list[Any]:
+        return self._described
+
+
+def _take_notes(part: Expr) -> Expr:
+    """Move what belongs into the catalogue away from the statement.
+
+    fakesnow would write it in the statement's own transaction, which must stay in one database.
+    """
+    notes = exp.Select()
+    for key in ("text_lengths", "table_comment"):
+        if value := part.args.pop(key, None):
+            notes.args[key] = value
+    return notes
+
+
+def _described_type(kind: str) -> str:
+    if kind.endswith("]") or kind.startswith(("STRUCT", "MAP", "UNION")):
+        raise NotImplementedError(f"a result column of the type {kind}; cast it to VARIANT")
+    return WIDER_TYPES.get(kind, "TIMESTAMP" if kind == "TIMESTAMP_NS" else kind)
+
+
+def _parse_failure(error: SqlglotError) -> Exception:
+    if isinstance(error, sqlglot.ParseError):
+        return syntax_error(error)
+    return ProgrammingError(msg=f"SQL compilation error:\n{error}", errno=1003, sqlstate="42000")
+
+
+def translate(error: duckdb.Error) -> snowflake.connector.errors.Error:
+    """A DuckDB error as the Snowflake error that it corresponds to."""
+    text = str(error).split("\n")[0]
+    if isinstance(error, duckdb.InterruptException):
+        return ProgrammingError(msg="SQL execution canceled", errno=604, sqlstate="57014")
+    if isinstance(error, duckdb.ConstraintException):
+        if "NOT NULL" in text:
+            column = text.split(":")[-1].strip().split(".")[-1]
+            return ProgrammingError(
+                msg=f"NULL result in a non-nullable column '{column}'", errno=100072, sqlstate="22000"
+            )
+        if "CHECK" in text:
+            return ProgrammingError(
+                msg=f"String is too long and would be truncated ({text})", errno=100078, sqlstate="22000"
+            )
+    if isinstance(error, duckdb.TransactionException) and "single attached database" in text:
+        return ProgrammingError(
+            msg="A transaction that writes to more than one database is not supported by the local "
+            "warehouse; commit before writing to the second one.",
+            errno=2,
+            sqlstate="0A000",
+        )
+    if "cannot affect the same target row more than once" in text:
+        return ProgrammingError(msg="Duplicate row detected during DML action", errno=100090, sqlstate="42P18")
+    if "No space left" in text or "File too large" in text or "Could not write" in text:
+        return ProgrammingError(
+            msg=f"The local warehouse's disk is full; free space and run the statement again. ({text})",
+            errno=253,
+            sqlstate="53100",
+        )
+    if "Division by zero" in text:
+        return ProgrammingError(msg="Division by zero", errno=100051, sqlstate="22012")
+    return ProgrammingError(msg=text, errno=1003, sqlstate="42000")
+
+

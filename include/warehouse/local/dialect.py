@@ -1,0 +1,57 @@
+"""Snowflake SQL to syntax trees, remembering the function names that the client wrote."""
+
+from __future__ import annotations
+
+import logging
+from functools import lru_cache
+
+import sqlglot
+from sqlglot import Expr, exp
+from sqlglot.dialects.snowflake import Snowflake
+from sqlglot.errors import ParseError, TokenError
+
+from include.warehouse.local.errors import compilation_error
+
+# sqlglot warns of every statement it keeps as text; those are answered in `rules`.
+logging.getLogger("sqlglot").setLevel(logging.ERROR)
+
+
+class ClientSnowflake(Snowflake):
+    """Snowflake's dialect; a function node keeps the written name in `meta["name"]`.
+
+    Many names share one node (`read_csv` and `parse_csv`, say), and the name decides whether
+    Snowflake would know the function.
+    """
+
+    PRESERVE_ORIGINAL_NAMES = True
+
+
+def parse(sql: str) -> Expr:
+    """The tree of exactly one statement; the caller may change it.
+
+    Raises:
+        ProgrammingError: the text is no statement, or more than one.
+    """
+    return _parse(sql).copy()
+
+
+@lru_cache(maxsize=256)
+def _parse(sql: str) -> Expr:
+    try:
+        statements = [
+            statement
+            for statement in sqlglot.parse(sql, read=ClientSnowflake)
+            if statement is not None and not isinstance(statement, exp.Semicolon)
+        ]
+    except (ParseError, TokenError) as error:
+        verb, _, rest = sql.strip().partition(" ")
+        if verb.upper() in {"DESC", "DESCRIBE"}:
+            # sqlglot describes tables and views alone; users, roles and so on stay text.
+            return exp.Command(this=verb.upper(), expression=rest)
+        text = str(error).replace("\x1b[4m", "").replace("\x1b[0m", "")
+        raise compilation_error(text) from None
+    if len(statements) != 1:
+        raise compilation_error(
+            f"Actual statement count {len(statements)} did not match the desired statement count 1."
+        )
+    return statements[0]

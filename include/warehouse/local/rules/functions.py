@@ -1,0 +1,128 @@
+"""Functions that DuckDB or fakesnow lack, or that give something else than on Snowflake."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sqlglot import Expr, exp
+
+from include.warehouse.local.errors import unsupported
+
+if TYPE_CHECKING:
+    from include.warehouse.local.session import Session
+
+MACROS_SQL = """
+CREATE OR REPLACE MACRO _fs_global.main._firn_signed(value) AS (
+    CASE WHEN value >= 9223372036854775808::HUGEINT THEN (value - 18446744073709551616::HUGEINT)::BIGINT
+        ELSE value::BIGINT END
+);
+"""
+"""Helpers that the rules refer to, in the database that is always there."""
+
+
+def hashes(statement: Expr, session: Session) -> Expr:
+    """HASH gives a signed number; HASH_AGG does not depend on the order of rows.
+
+    The values differ from Snowflake's, as its documentation allows: they are for comparing rows
+    within one account. HASH_AGG adds hashes up, so that equal rows do not cancel out.
+    """
+    for node in _calls(statement, "HASH"):
+        node.replace(_signed(exp.Anonymous(this="hash", expressions=_arguments(node))))
+    for node in _calls(statement, "HASH_AGG"):
+        arguments = _arguments(node)
+        distinct = arguments and isinstance(arguments[0], exp.Distinct)
+        columns = arguments[0].expressions if distinct else arguments
+        row = exp.Cast(
+            this=exp.Anonymous(this="hash", expressions=columns), to=exp.DataType.build("hugeint", "duckdb")
+        )
+        total = exp.Anonymous(
+            this="sum", expressions=[exp.Distinct(expressions=[row]) if distinct else row]
+        )
+        wrapped = exp.Mod(this=exp.Paren(this=total), expression=exp.Literal.number(2**64))
+        filled = exp.Coalesce(this=exp.Paren(this=wrapped), expressions=[exp.Literal.number(0)])
+        window = node.parent if isinstance(node.parent, exp.Window) else None
+        if window is not None:
+            raise unsupported("HASH_AGG as a window function is")
+        node.replace(_signed(filled))
+    return statement
+
+
+def _signed(value: Expr) -> Expr:
+    wide = exp.Cast(this=value, to=exp.DataType.build("hugeint", "duckdb"))
+    return exp.Anonymous(this="_fs_global.main._firn_signed", expressions=[wide])
+
+
+def sha2(statement: Expr, session: Session) -> Expr:
+    """SHA2 with a number of bits; DuckDB has 256 alone, Snowflake's default."""
+    for node in _calls(statement, "SHA2", "SHA2_HEX"):
+        arguments = _arguments(node)
+        if len(arguments) > 1 and arguments[1].name not in {"256", "0"}:
+            raise unsupported(f"SHA2 with {arguments[1].name} bits is")
+        node.replace(exp.Anonymous(this="sha256", expressions=arguments[:1]))
+    return statement
+
+
+def ratio_to_report(statement: Expr, session: Session) -> Expr:
+    """RATIO_TO_REPORT(x) OVER (…): the share of the window's sum."""
+    for node in _calls(statement, "RATIO_TO_REPORT"):
+        window = node.parent
+        if isinstance(window, exp.Window):
+            value = _arguments(node)[0]
+            total = window.copy()
+            total.set("this", exp.Anonymous(this="sum", expressions=[value.copy()]))
+            window.replace(exp.Paren(this=exp.SafeDivide(this=value, expression=total)))
+    return statement
+
+
+def zero_division(statement: Expr, session: Session) -> Expr:
+    """Snowflake fails on a division by zero; DuckDB gives null."""
+    for node in list(statement.find_all(exp.Div)):
+        divisor = node.expression.unnest()
+        if isinstance(divisor, exp.Literal | exp.Nullif | exp.Cast) and not _may_be_zero(divisor):
+            continue
+        check = exp.Case(
+            ifs=[
+                exp.If(
+                    this=exp.EQ(this=exp.Paren(this=node.expression.copy()), expression=exp.Literal.number(0)),
+                    true=exp.Anonymous(this="error", expressions=[exp.Literal.string("Division by zero")]),
+                )
+            ],
+            default=exp.Paren(this=node.expression.copy()),
+        )
+        node.set("expression", exp.Paren(this=check))
+    return statement
+
+
+def _may_be_zero(divisor: Expr) -> bool:
+    if isinstance(divisor, exp.Nullif):
+        return False
+    if isinstance(divisor, exp.Literal):
+        return float(divisor.name or 0) == 0
+    inner = divisor.this
+    return _may_be_zero(inner) if isinstance(inner, exp.Literal | exp.Nullif | exp.Cast) else True
+
+
+def _calls(statement: Expr, *names: str) -> list[Expr]:
+    wanted = set(names)
+    found = []
+    for node in statement.find_all(exp.Func):
+        written = str(node.meta.get("name") or node.sql_name()).upper()
+        name = node.name.upper() if isinstance(node, exp.Anonymous | exp.AnonymousAggFunc) else written
+        if name in wanted:
+            found.append(node)
+    return found
+
+
+def _arguments(node: Expr) -> list[Expr]:
+    if isinstance(node, exp.Anonymous | exp.AnonymousAggFunc):
+        found = list(node.expressions)
+    else:
+        found = [value for key in node.arg_types for value in _listed(node.args.get(key))]
+    # DuckDB spreads the columns of a star over arguments only when it is told so.
+    return [exp.Var(this="*COLUMNS(*)") if isinstance(item, exp.Star) else item for item in found]
+
+
+def _listed(value: object) -> list[Expr]:
+    if isinstance(value, list):
+        return [item for item in value if isinstance(item, Expr)]
+    return [value] if isinstance(value, Expr) else []

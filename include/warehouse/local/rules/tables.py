@@ -1,0 +1,451 @@
+"""DDL that DuckDB has no words for: clones, swaps, comments, contracts, databases."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import sqlglot
+from snowflake.connector.errors import ProgrammingError
+from sqlglot import Expr, exp
+
+from include.warehouse.local.errors import not_found, unsupported
+from include.warehouse.local.rules import answers, metadata, names
+from include.warehouse.local.rules.answers import identifier, literal
+from include.warehouse.local.rules.session_state import command_tokens
+
+if TYPE_CHECKING:
+    from include.warehouse.local.session import Session, TableName
+
+Action = Callable[[], str]
+"""Does the work in DuckDB and gives the query for the statement's result."""
+
+
+def _sql_name(name: TableName) -> str:
+    return ".".join(identifier(part) for part in name)
+
+
+def _stored(name: TableName, session: Session) -> TableName:
+    temporary = session.temporary.get(name)
+    return ("temp", "main", temporary) if temporary else name
+
+
+def swap(statement: Expr, session: Session) -> tuple[Action, list[TableName]] | None:
+    """ALTER TABLE … SWAP WITH …: both names change places at once."""
+    if not isinstance(statement, exp.Alter):
+        return None
+    actions = statement.args.get("actions") or []
+    if not actions or not isinstance(actions[0], exp.SwapTable):
+        return None
+    one = names.resolve(statement.this, session)
+    other = names.resolve(actions[0].this, session)
+
+    def run() -> str:
+        spare = (one[0], one[1], f"_firn_swap_{one[2]}")
+        with session.atomic():
+            for source, target in ((one, spare), (other, one), (spare, other)):
+                if source[:2] == target[:2]:
+                    session.duck.execute(
+                        f"ALTER TABLE {_sql_name(source)} RENAME TO {identifier(target[2])}"
+                    )
+                else:
+                    _copy_table(session, source, target)
+                    session.duck.execute(f"DROP TABLE {_sql_name(source)}")
+        return answers.SUCCESS
+
+    return run, [one, other]
+
+
+def clone(statement: Expr, session: Session) -> tuple[Action, list[TableName]] | None:
+    """CREATE TABLE, SCHEMA or DATABASE … CLONE …, as a copy."""
+    if not isinstance(statement, exp.Create) or not (found := statement.args.get("clone")):
+        return None
+    kind = str(statement.kind).upper()
+    target, source = statement.this, found.this
+    replace = bool(statement.args.get("replace"))
+    if kind == "TABLE":
+        to, of = names.resolve(target, session), names.resolve(source, session)
+
+        def run_table() -> str:
+            with session.atomic():
+                _copy_table(session, _stored(of, session), to, replace=replace)
+            _copy_lengths(session, of, to)
+            return answers.status(f"Table {to[2]} successfully created.")
+
+        return run_table, [to]
+    to_schema, of_schema = _schema_parts(target, session), _schema_parts(source, session)
+    if kind == "SCHEMA":
+
+        def run_schema() -> str:
+            with session.atomic():
+                _clone_schema(session, of_schema, to_schema, replace)
+            return answers.status(f"Schema {to_schema[1]} successfully created.")
+
+        return run_schema, []
+
+    def run_database() -> str:
+        _clone_database(session, source.name.upper(), target.name.upper(), replace)
+        return answers.status(f"Database {target.name.upper()} successfully created.")
+
+    return run_database, []
+
+
+def _schema_parts(table: exp.Table, session: Session) -> tuple[str, str]:
+    parts = [part.name if part.args.get("quoted") else part.name.upper() for part in table.parts]
+    return (parts[0], parts[1]) if len(parts) == 2 else (str(session.database), parts[0])
+
+
+def _tables(session: Session, database: str, schema: str | None = None) -> list[tuple[str, str]]:
+    rows = session.duck.execute(
+        "SELECT schema_name, table_name FROM duckdb_tables() "
+        "WHERE database_name = ? AND (? IS NULL OR schema_name = ?) "
+        "AND schema_name NOT IN ('main', '_fs_information_schema')",
+        (database, schema, schema),
+    ).fetchall()
+    return [(row[0], row[1]) for row in rows]
+
+
+def _views(session: Session, database: str, schema: str | None = None) -> list[tuple[str, str, str]]:
+    rows = session.duck.execute(
+        "SELECT schema_name, view_name, sql FROM duckdb_views() WHERE NOT internal "
+        "AND database_name = ? AND (? IS NULL OR schema_name = ?) "
+        "AND schema_name NOT IN ('main', '_fs_information_schema') ORDER BY view_oid",
+        (database, schema, schema),
+    ).fetchall()
+    return [(row[0], row[1], row[2]) for row in rows]
+
+
+def _clone_schema(session: Session, of: tuple[str, str], to: tuple[str, str], replace: bool) -> None:
+    if not names.schema_exists(session, *of):
+        raise not_found("Schema", ".".join(of))
+    if replace:
+        session.duck.execute(f"DROP SCHEMA IF EXISTS {identifier(to[0])}.{identifier(to[1])} CASCADE")
+    session.duck.execute(f"CREATE SCHEMA {identifier(to[0])}.{identifier(to[1])}")
+    for _, name in _tables(session, *of):
+        _copy_table(session, (*of, name), (*to, name))
+    for _, name, sql in _views(session, *of):
+        _create_view_copy(session, sql, (*to, name))
+
+
+def _clone_database(session: Session, of: str, to: str, replace: bool) -> None:
+    if replace:
+        drop_database_files(session, to, if_exists=True)
+    create_database_file(session, to, if_not_exists=False)
+    schemas = session.duck.execute(
+        "SELECT schema_name FROM duckdb_schemas() WHERE database_name = ? "
+        "AND schema_name NOT IN ('main', 'pg_catalog', 'information_schema', '_fs_information_schema')",
+        (of,),
+    ).fetchall()
+    for (schema,) in schemas:
+        with session.atomic():
+            _clone_schema(session, (of, schema), (to, schema), replace=True)
+
+
+def _copy_table(session: Session, of: TableName, to: TableName, *, replace: bool = False) -> None:
+    """A table with the columns, the NOT NULL and the rows of another."""
+    found = session.duck.execute(
+        "SELECT sql FROM duckdb_tables() "
+        "WHERE database_name = ? AND schema_name = ? AND table_name = ?",
+        of,
+    ).fetchone()
+    if found is None:
+        raise not_found("Table", ".".join(of))
+    definition = sqlglot.parse_one(found[0], read="duckdb")
+    definition.set("replace", replace)
+    table = definition.find(exp.Table)
+    if table is not None:
+        names.point(table, to)
+    session.duck.execute(definition.sql(dialect="duckdb"))
+    session.duck.execute(f"INSERT INTO {_sql_name(to)} FROM {_sql_name(of)}")
+
+
+def _create_view_copy(session: Session, sql: str, to: TableName) -> None:
+    # The name is replaced and the references are kept, as in a clone on Snowflake.
+    view = sqlglot.parse_one(sql, read="duckdb")
+    table = view.find(exp.Table)
+    if table is not None:
+        names.point(table, to)
+    session.duck.execute(view.sql(dialect="duckdb"))
+
+
+def _copy_lengths(session: Session, of: TableName, to: TableName) -> None:
+    with session.store.hub.cursor() as connection:
+        connection.execute(
+            "INSERT INTO _fs_global._fs_information_schema._fs_columns_ext "
+            "SELECT ?, ?, ?, ext_column_name, ext_character_maximum_length, "
+            "ext_character_octet_length FROM _fs_global._fs_information_schema._fs_columns_ext "
+            "WHERE ext_table_catalog = ? AND ext_table_schema = ? AND ext_table_name = ? "
+            "ON CONFLICT DO NOTHING",
+            (*to, *of),
+        )
+
+
+def databases(statement: Expr, session: Session) -> Action | None:
+    """CREATE and DROP DATABASE: a file that is attached, or detached and deleted."""
+    kind = str(statement.args.get("kind") or "").upper()
+    if kind != "DATABASE" or not isinstance(statement, exp.Create | exp.Drop):
+        return None
+    if statement.args.get("clone"):
+        return None
+    table = statement.find(exp.Table)
+    name = (table.name if table is not None and table.this.args.get("quoted") else (table or statement).name.upper())
+
+    def create() -> str:
+        if statement.args.get("replace"):
+            drop_database_files(session, name, if_exists=True)
+        made = create_database_file(session, name, if_not_exists=bool(statement.args.get("exists")))
+        session.use(name, "PUBLIC")
+        if not made:
+            return answers.status(f"{name} already exists, statement succeeded.")
+        return answers.status(f"Database {name} successfully created.")
+
+    def drop() -> str:
+        drop_database_files(session, name, if_exists=bool(statement.args.get("exists")))
+        return answers.status(f"{name} successfully dropped.")
+
+    return create if isinstance(statement, exp.Create) else drop
+
+
+def create_database_file(session: Session, name: str, *, if_not_exists: bool) -> bool:
+    """Attach a new file; False if the database is there already and may be."""
+    store = session.store
+    with store.catalog_lock:
+        attached = session.duck.execute(
+            "SELECT 1 FROM duckdb_databases() WHERE database_name = ?", (name,)
+        ).fetchone()
+        if attached:
+            if if_not_exists:
+                return False
+            raise ProgrammingError(
+                msg=f"SQL compilation error:\nObject '{name}' already exists.",
+                errno=2002,
+                sqlstate="42710",
+            )
+        file = literal(str(store.database_file(name)))
+        session.duck.execute(f"ATTACH {file} AS {identifier(name)}")
+        store.prepare_database(session.duck, name)
+        session.duck.execute(f"CREATE SCHEMA IF NOT EXISTS {identifier(name)}.PUBLIC")
+    return True
+
+
+def drop_database_files(session: Session, name: str, *, if_exists: bool) -> None:
+    """Detach and delete a database and its staged files."""
+    store = session.store
+    with store.catalog_lock:
+        attached = session.duck.execute(
+            "SELECT 1 FROM duckdb_databases() WHERE database_name = ?", (name,)
+        ).fetchone()
+        if not attached:
+            if if_exists:
+                return
+            raise not_found("Database", name)
+        if session.database == name:
+            session.leave()
+        session.duck.execute(f"DETACH {identifier(name)}")
+        store.remove_database(name)
+
+
+def column_comments(statement: Expr, session: Session) -> Action | None:
+    """ALTER TABLE … ALTER "A" COMMENT $$…$$, "B" COMMENT $$…$$ (also VIEW), as dbt writes it."""
+    found = _comment_targets(statement, session)
+    if found is None:
+        return None
+    name, comments = found
+
+    def run() -> str:
+        for column, comment in comments:
+            session.duck.execute(
+                f"COMMENT ON COLUMN {_sql_name(_stored(name, session))}.{identifier(column)} "
+                f"IS {literal(comment)}"
+            )
+        return answers.SUCCESS
+
+    return run
+
+
+def _comment_targets(
+    statement: Expr, session: Session
+) -> tuple[TableName, list[tuple[str, str]]] | None:
+    if isinstance(statement, exp.Alter):
+        changes = statement.args.get("actions") or []
+        if not changes or not all(
+            isinstance(change, exp.AlterColumn) and change.args.get("comment") for change in changes
+        ):
+            return None
+        pairs = [(_stored_name(change.this), change.args["comment"].name) for change in changes]
+        return names.resolve(statement.this, session), pairs
+    if isinstance(statement, exp.Comment) and str(statement.args.get("kind")).upper() == "COLUMN":
+        column = statement.this
+        parts = [part for part in column.parts if isinstance(part, exp.Identifier)]
+        table = exp.Table(
+            **dict(zip(("this", "db", "catalog"), [part.copy() for part in reversed(parts[:-1])], strict=False))
+        )
+        return names.resolve(table, session), [(_stored_name(parts[-1]), statement.expression.name)]
+    tokens = _alter_tokens(statement)
+    words = [text.upper() for text, _ in tokens]
+    if words[:1] != ["ALTER"] or "COMMENT" not in words or words[1] not in {"TABLE", "VIEW"}:
+        return None
+    at = words.index("ALTER", 1)
+    table = exp.to_table("".join(_requoted(token) for token in tokens[2:at]), dialect="snowflake")
+    pairs = []
+    position = at + 1
+    while position + 2 < len(tokens) + 1:
+        if words[position] == "COLUMN":
+            position += 1
+        column = tokens[position]
+        pairs.append((column[0] if column[1] else column[0].upper(), tokens[position + 2][0]))
+        position += 4
+        if position > len(tokens):
+            break
+    return names.resolve(table, session), pairs
+
+
+def _alter_tokens(statement: Expr) -> list[tuple[str, bool]]:
+    if not command_tokens(statement)[:1]:
+        return []
+    text = f"{statement.this} {statement.expression}"
+    return [
+        (token.text, token.token_type == sqlglot.TokenType.IDENTIFIER)
+        for token in sqlglot.tokenize(text, read="snowflake")
+        if token.token_type != sqlglot.TokenType.SEMICOLON
+    ]
+
+
+def _requoted(token: tuple[str, bool]) -> str:
+    return identifier(token[0]) if token[1] else token[0]
+
+
+def _stored_name(column: Expr) -> str:
+    found = column if isinstance(column, exp.Identifier) else column.find(exp.Identifier)
+    if found is None:
+        return column.name.upper()
+    return found.name if found.args.get("quoted") else found.name.upper()
+
+
+def table_comment(statement: Expr, session: Session) -> Action | None:
+    """COMMENT ON TABLE, VIEW, SCHEMA or DATABASE."""
+    if not isinstance(statement, exp.Comment):
+        return None
+    kind = str(statement.args.get("kind")).upper()
+    text = literal(statement.expression.name)
+    if kind in {"SCHEMA", "DATABASE"}:
+        parts = [part.name.upper() for part in statement.this.parts]
+        name = ".".join(identifier(part) for part in parts)
+
+        def run_container() -> str:
+            session.duck.execute(f"COMMENT ON {kind} {name} IS {text}")
+            return answers.SUCCESS
+
+        return run_container
+    if kind not in {"TABLE", "VIEW"}:
+        return None
+    full = names.resolve(statement.this, session)
+
+    def run() -> str:
+        stored = _stored(full, session)
+        session.duck.execute(f"COMMENT ON {kind} {_sql_name(stored)} IS {text}")
+        with session.store.catalog_lock, session.store.hub.cursor() as connection:
+            connection.execute(
+                "INSERT INTO _fs_global._fs_information_schema._fs_tables_ext VALUES (?, ?, ?, ?) "
+                "ON CONFLICT DO UPDATE SET comment = excluded.comment",
+                (*stored, statement.expression.name),
+            )
+        return answers.SUCCESS
+
+    return run
+
+
+def contract(statement: Expr) -> list[Expr]:
+    """CREATE TABLE with columns AS SELECT, in two steps, so that types and NOT NULL hold."""
+    if not (
+        isinstance(statement, exp.Create)
+        and str(statement.kind).upper() == "TABLE"
+        and isinstance(statement.this, exp.Schema)
+        and statement.expression is not None
+    ):
+        return [statement]
+    columns = [column.this.copy() for column in statement.this.expressions if isinstance(column, exp.ColumnDef)]
+    create = statement.copy()
+    create.set("expression", None)
+    insert = exp.Insert(
+        this=exp.Schema(this=statement.this.this.copy(), expressions=columns),
+        expression=statement.expression.unnest().copy(),
+    )
+    if with_ := statement.args.get("with_"):
+        create.set("with_", None)
+        insert.set("with_", with_.copy())
+    return [create, insert]
+
+
+def clustering(statement: Expr, session: Session) -> Expr:
+    """CLUSTER BY changes nothing here but what the catalogue says."""
+    table = names.target(statement)
+    if table is None or not isinstance(statement, exp.Create | exp.Alter):
+        return statement
+    clause = statement.find(exp.Cluster, exp.ClusterProperty)
+    if clause is None:
+        return statement
+    text = f"LINEAR({', '.join(item.sql(dialect='snowflake') for item in clause.expressions)})"
+    if isinstance(statement, exp.Create):
+        clause.pop()
+    statement.args["clustering"] = text
+    return statement
+
+
+def record(statement: Expr, name: TableName, session: Session) -> None:
+    """Keep what DuckDB has no place for: clustering, lengths and comment of a new table."""
+    comment = (statement.args.get("table_comment") or (None, None))[1]
+    lengths = statement.args.get("text_lengths") or []
+    clustering_key = statement.args.get("clustering")
+    if not (comment or lengths or clustering_key):
+        return
+    with session.store.catalog_lock, session.store.hub.cursor() as connection:
+        if clustering_key:
+            connection.execute(
+                "DELETE FROM _fs_global._firn.clustering "
+                "WHERE database_name = ? AND schema_name = ? AND table_name = ?",
+                name,
+            )
+            connection.execute(
+                "INSERT INTO _fs_global._firn.clustering VALUES (?, ?, ?, ?)", (*name, clustering_key)
+            )
+        if comment:
+            connection.execute(
+                "INSERT INTO _fs_global._fs_information_schema._fs_tables_ext VALUES (?, ?, ?, ?) "
+                "ON CONFLICT DO UPDATE SET comment = excluded.comment",
+                (*name, comment),
+            )
+        for column, length in lengths:
+            connection.execute(
+                "INSERT INTO _fs_global._fs_information_schema._fs_columns_ext "
+                "VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET "
+                "ext_character_maximum_length = excluded.ext_character_maximum_length, "
+                "ext_character_octet_length = excluded.ext_character_octet_length",
+                (*name, column, length, min(length * 4, metadata.MAXIMUM_TEXT)),
+            )
+
+
+def renamed(statement: Expr, session: Session) -> TableName | None:
+    """The new name of a table or view that ALTER … RENAME TO renames."""
+    if not isinstance(statement, exp.Alter) or not isinstance(statement.this, exp.Table):
+        return None
+    for action in statement.args.get("actions") or []:
+        if isinstance(action, exp.AlterRename):
+            old, new = names.resolve(statement.this, session), names.resolve(action.this, session)
+            if action.this.args.get("db") and old[:2] != new[:2]:
+                raise unsupported("Moving a table to another schema by renaming it is")
+            return old[0], old[1], new[2]
+    return None
+
+
+def move_notes(old: TableName, new: TableName, session: Session) -> None:
+    """Let a renamed table keep its comments, lengths and times."""
+    with session.store.catalog_lock, session.store.hub.cursor() as connection:
+        metadata.forget_table(connection, new)
+        metadata.rename_table(connection, old, new)
+
+
+def forget(name: TableName, session: Session) -> None:
+    """A table that is made anew or dropped has no comments, lengths and times of the old one."""
+    with session.store.catalog_lock, session.store.hub.cursor() as connection:
+        metadata.forget_table(connection, name)

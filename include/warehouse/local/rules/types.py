@@ -1,0 +1,70 @@
+"""Numbers and text as Snowflake keeps them: exact sums, enforced lengths, keys not enforced."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sqlglot import Expr, exp
+
+if TYPE_CHECKING:
+    from include.warehouse.local.session import Session
+
+AGGREGATES: dict[type[Expr], str] = {
+    exp.Sum: "sum",
+    exp.Avg: "avg",
+    exp.Median: "median",
+    exp.Stddev: "stddev_samp",
+    exp.StddevSamp: "stddev_samp",
+    exp.StddevPop: "stddev_pop",
+    exp.Variance: "var_samp",
+    exp.VariancePop: "var_pop",
+}
+
+
+def exact_aggregates(statement: Expr, session: Session) -> Expr:
+    """Keep sums of decimals decimal; fakesnow would make every one of them a double."""
+    for node in list(statement.find_all(*AGGREGATES)):
+        exact = exp.Anonymous(this=AGGREGATES[type(node)], expressions=[node.this])
+        selected = node.parent
+        if isinstance(selected, exp.Select) and node.arg_key == "expressions":
+            name = node.sql(dialect="snowflake").upper()
+            node.replace(exp.alias_(exact, name, quoted=True))
+        else:
+            node.replace(exact)
+    return statement
+
+
+def unenforced_keys(statement: Expr, session: Session) -> Expr:
+    """Snowflake declares primary, unique and foreign keys and does not enforce them."""
+    if not isinstance(statement, exp.Create | exp.Alter):
+        return statement
+    keys: tuple[type[Expr], ...] = (
+        exp.PrimaryKeyColumnConstraint,
+        exp.UniqueColumnConstraint,
+        exp.Reference,
+        exp.PrimaryKey,
+        exp.ForeignKey,
+    )
+    for key in list(statement.find_all(*keys)):
+        constraint = key.parent
+        while isinstance(constraint, exp.ColumnConstraint | exp.Constraint):
+            key, constraint = constraint, constraint.parent
+        key.pop()
+    return statement
+
+
+def text_lengths(statement: Expr, session: Session) -> Expr:
+    """Snowflake refuses text longer than its column; DuckDB has no lengths, but checks."""
+    if not isinstance(statement, exp.Create) or not isinstance(statement.this, exp.Schema):
+        return statement
+    for column in list(statement.this.find_all(exp.ColumnDef)):
+        kind = column.kind
+        if kind is None or kind.this not in (exp.DataType.Type.VARCHAR, exp.DataType.Type.CHAR, exp.DataType.Type.TEXT):
+            continue
+        limit = kind.find(exp.DataTypeParam)
+        if limit is None:
+            continue
+        length = exp.Anonymous(this="length", expressions=[exp.column(column.this.copy())])
+        check = exp.CheckColumnConstraint(this=exp.LTE(this=length, expression=limit.this.copy()))
+        column.append("constraints", exp.ColumnConstraint(kind=check))
+    return statement

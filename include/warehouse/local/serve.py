@@ -1,0 +1,60 @@
+"""The server process: `python -m include.warehouse.local.serve FOLDER PORT`."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+from pathlib import Path
+
+import uvicorn
+
+from include.warehouse.local.errors import WarehouseError
+from include.warehouse.local.server import Server, logger
+from include.warehouse.local.store import Store
+
+HOST = "127.0.0.1"
+IDLE_LIMIT_VARIABLE = "FIRN_LOCAL_IDLE_TRANSACTION_SECONDS"
+
+
+def serve(folder: Path, port: int) -> None:
+    """Serve a data folder until SIGTERM or SIGINT; every file is closed cleanly then.
+
+    Raises:
+        WarehouseError: the folder cannot be served.
+    """
+    logging.basicConfig(
+        format="%(asctime)s %(levelname)s %(name)s %(message)s", level=logging.INFO, stream=sys.stdout
+    )
+    store = Store(folder, float(os.environ.get(IDLE_LIMIT_VARIABLE, "60")))
+
+    def stop(reason: str) -> None:
+        # DuckDB refuses everything after an internal failure; a new process reads its log again.
+        logger.critical("%s; stopping, start the local warehouse again", reason)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    server = Server(store, on_fatal=stop)
+    uvicorn.run(
+        server.app,
+        host=HOST,
+        port=port,
+        log_level="warning",
+        access_log=False,
+        timeout_keep_alive=3600,
+        timeout_graceful_shutdown=5,
+    )
+
+
+def main() -> None:
+    """Entry point of the process."""
+    folder, port = sys.argv[1:]
+    try:
+        serve(Path(folder), int(port))
+    except WarehouseError as error:
+        print(error, file=sys.stderr)
+        raise SystemExit(2) from None
+
+
+if __name__ == "__main__":
+    main()

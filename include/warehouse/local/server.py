@@ -1,0 +1,458 @@
+"""The HTTP side: Snowflake's login, query, upload and session requests."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gzip
+import json
+import logging
+import os
+import secrets
+import shutil
+import threading
+import time
+from base64 import b64encode
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import quote
+
+import duckdb
+import pyarrow as pa
+from fakesnow import arrow as wire
+from fakesnow.converter import from_binding
+from fakesnow.expr import normalise_ident
+from fakesnow.statement_type import DML_TYPE_IDS, SELECT, statement_type_id
+from fakesnow.transforms import SERVER_VERSION
+from snowflake.connector.errors import Error as SnowflakeError
+from sqlglot import exp
+from starlette.applications import Starlette
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from include.warehouse.local import dialect
+from include.warehouse.local.cursor import LocalCursor
+from include.warehouse.local.session import Session
+from include.warehouse.local.store import Store
+
+logger = logging.getLogger("firn.warehouse")
+
+SESSION_IDLE_SECONDS = 4 * 3600.0
+MAXIMUM_STATEMENTS = 256
+Result = TypeVar("Result")
+
+
+class Server:
+    """All sessions of one store, and the routes that clients call.
+
+    Statements run in threads of their own, so that one that waits for a lock stops no other.
+    """
+
+    def __init__(self, store: Store, on_fatal: Callable[[str], None] = logger.critical) -> None:
+        self.store = store
+        self.sessions: dict[str, Session] = {}
+        self.requests: dict[str, Session] = {}
+        self.on_fatal = on_fatal
+        self.threads = ThreadPoolExecutor(MAXIMUM_STATEMENTS, thread_name_prefix="statement")
+        self.app = Starlette(
+            routes=[
+                Route("/session/v1/login-request", self.login, methods=["POST"]),
+                Route("/session", self.session, methods=["POST"]),
+                Route("/session/heartbeat", self.session, methods=["POST"]),
+                Route("/session/token-request", self.renew, methods=["POST"]),
+                Route("/queries/v1/query-request", self.query, methods=["POST"]),
+                Route("/queries/v1/abort-request", self.abort, methods=["POST"]),
+                Route("/queries/{query_id}/result", self.result, methods=["GET"]),
+                Route("/monitoring/queries/{query_id}", self.monitoring, methods=["GET"]),
+                Route("/fs_bucket/{path:path}", self.upload, methods=["PUT"]),
+                Route("/telemetry/send", self.ignore, methods=["POST"]),
+                Route("/health", self.health, methods=["GET"]),
+            ],
+            lifespan=self.lifespan,
+        )
+
+    @contextlib.asynccontextmanager
+    async def lifespan(self, app: Starlette) -> AsyncIterator[None]:
+        """Close what clients left open, at intervals and at the end."""
+        sweeper = asyncio.create_task(self.sweep())
+        yield
+        sweeper.cancel()
+        for session in list(self.sessions.values()):
+            session.cancel()
+            session.close()
+        self.threads.shutdown(wait=False, cancel_futures=True)
+        self.store.close()
+
+    async def sweep(self) -> None:
+        """Forget sessions that nobody has used for hours; their clients are gone."""
+        while True:
+            await asyncio.sleep(60)
+            for token, session in list(self.sessions.items()):
+                if session.idle_seconds() > SESSION_IDLE_SECONDS:
+                    del self.sessions[token]
+                    await self.thread(session.close)
+
+    async def thread(self, work: Callable[[], Result]) -> Result:
+        """Run in a thread of this server's own pool."""
+        return await asyncio.get_running_loop().run_in_executor(self.threads, work)
+
+    async def login(self, request: Request) -> JSONResponse:
+        """A new session; any user and password will do on 127.0.0.1."""
+        data = (await _body(request))["data"]
+        parameters = dict(data.get("SESSION_PARAMETERS") or {})
+        named = {
+            key: normalise_ident(value)
+            for key in ("databaseName", "schemaName", "roleName", "warehouse")
+            if (value := request.query_params.get(key))
+        }
+
+        def connect() -> Session:
+            return Session(
+                self.store,
+                named.get("databaseName"),
+                named.get("schemaName"),
+                user=str(data.get("LOGIN_NAME") or "FIRN").upper(),
+                role=named.get("roleName"),
+                warehouse=named.get("warehouse"),
+                parameters=parameters,
+            )
+
+        session = await self.thread(connect)
+        token = secrets.token_urlsafe(32)
+        self.sessions[token] = session
+        logger.info("login user=%s sessions=%d", session.user, len(self.sessions))
+        return _success(
+            {
+                "token": token,
+                "masterToken": token,
+                "validityInSeconds": int(SESSION_IDLE_SECONDS),
+                "serverVersion": SERVER_VERSION,
+                "parameters": [
+                    {"name": "AUTOCOMMIT", "value": parameters.get("AUTOCOMMIT", True)},
+                    {"name": "CLIENT_TELEMETRY_ENABLED", "value": False},
+                    {"name": "CLIENT_SESSION_KEEP_ALIVE_HEARTBEAT_FREQUENCY", "value": 3600},
+                    # 0 keeps arrays of bound values in the request instead of a staged file.
+                    {"name": "CLIENT_STAGE_ARRAY_BINDING_THRESHOLD", "value": 0},
+                ],
+                "sessionInfo": _session_info(session),
+            }
+        )
+
+    async def query(self, request: Request) -> JSONResponse:
+        """Run one statement and send its result."""
+        session = self.sessions.get(_token(request))
+        if session is None:
+            return _login_again()
+        body = await _body(request)
+        request_id = request.query_params.get("requestId", "")
+        self.requests[request_id] = session
+        base = f"{request.url.scheme}://{request.url.netloc}"
+        started = time.monotonic()
+        try:
+            answer = await self.thread(lambda: self.run(session, body, base))
+        finally:
+            self.requests.pop(request_id, None)
+        logger.debug("statement seconds=%.3f", time.monotonic() - started)
+        return JSONResponse(answer)
+
+    def run(self, session: Session, body: dict[str, Any], base_url: str) -> dict[str, Any]:
+        """The answer to one query request; errors become Snowflake's."""
+        sql = body["sqlText"]
+        try:
+            cursor = session.cursor()
+            if body.get("describeOnly"):
+                cursor.describe_only(sql)
+                return _described(session, cursor, sql)
+            rows = _bindings(body.get("bindings"))
+            if isinstance(rows, _Batch):
+                counted = 0
+                for row in rows.rows:
+                    cursor.execute(sql, row)
+                    counted += cursor.rowcount or 0
+                return _result(session, cursor, sql, counted)
+            cursor.execute(sql, rows)
+            upload = cursor.last_expression and cursor.last_expression.args.get("put_stage_data")
+            if upload:
+                return {"data": self.upload_target(cursor, upload, base_url), "success": True}
+            return _result(session, cursor, sql, None)
+        except SnowflakeError as error:
+            logger.info("refused errno=%s %s", error.errno, str(error.msg).replace("\n", " ")[:500])
+            return _failure(error)
+        except duckdb.FatalException as error:
+            self.on_fatal(f"DuckDB stopped: {error}")
+            return _broken(str(error))
+        except Exception as error:
+            logger.exception("statement failed unexpectedly: %s", sql[:2000])
+            return _broken(f"{type(error).__name__}: {error}")
+
+    def upload_target(
+        self, cursor: LocalCursor, upload: Any, base_url: str
+    ) -> dict[str, Any]:
+        """Where the client sends the file of a PUT: an address of this server."""
+        folder = Path(upload["stageInfo"]["location"])
+        file = folder / os.path.basename(upload["src_locations"][0])
+        path = quote(str(file.relative_to(self.store.stages)))
+        name = cursor.last_expression.args["put_stage_name"] if cursor.last_expression else ""
+        # Google's is the one kind of stage to which the clients upload with a plain address.
+        upload["stageInfo"] = {
+            "locationType": "GCS",
+            "location": f"{name}/",
+            "creds": {},
+            "presignedUrl": f"{base_url}/fs_bucket/{path}",
+        }
+        return dict(upload)
+
+    async def upload(self, request: Request) -> Response:
+        """Stream an uploaded file into its stage; a broken upload leaves nothing behind."""
+        target = (self.store.stages / request.path_params["path"]).resolve()
+        if not target.is_relative_to(self.store.stages):
+            return Response(status_code=400)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        partial = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
+        try:
+            with partial.open("wb") as file:
+                async for chunk in request.stream():
+                    file.write(chunk)
+            partial.replace(target)
+        except ClientDisconnect:
+            return Response(status_code=400)
+        except OSError as error:
+            logger.error("upload failed: %s", error)
+            return Response(status_code=507)
+        finally:
+            partial.unlink(missing_ok=True)
+        return Response()
+
+    async def session(self, request: Request) -> JSONResponse:
+        """Keep a session alive, or end it."""
+        token = _token(request)
+        session = self.sessions.get(token)
+        if session is None:
+            return _login_again()
+        if request.query_params.get("delete"):
+            del self.sessions[token]
+            await self.thread(session.close)
+        else:
+            session.last_used = time.monotonic()
+        return _success(None)
+
+    async def renew(self, request: Request) -> JSONResponse:
+        """A longer life for a session's token."""
+        token = _token(request)
+        if token not in self.sessions:
+            return _login_again()
+        return _success({"sessionToken": token, "validityInSecondsST": int(SESSION_IDLE_SECONDS)})
+
+    async def abort(self, request: Request) -> JSONResponse:
+        """Cancel the statement that a request started."""
+        body = await _body(request)
+        if session := self.requests.get(str(body.get("requestId"))):
+            session.cancel()
+        return _success(None)
+
+    async def result(self, request: Request) -> JSONResponse:
+        """The result of a statement that ran before, by its query id."""
+        session = self.sessions.get(_token(request))
+        if session is None:
+            return _login_again()
+        query_id = request.path_params["query_id"]
+        kept = session.results_cache.get(query_id)
+        if kept is None:
+            return JSONResponse({"data": None, "code": "000709", "message": f"Statement {query_id} not found", "success": False})
+        cursor = session.cursor()
+        await self.thread(lambda: cursor.execute(f"select * from table(result_scan('{query_id}'))"))
+        return JSONResponse(_result(session, cursor, "select 1", None))
+
+    async def monitoring(self, request: Request) -> JSONResponse:
+        """Whether a statement has ended; they all have once they have an id."""
+        session = self.sessions.get(_token(request))
+        found = session is not None and request.path_params["query_id"] in session.results_cache
+        return _success({"queries": [{"status": "SUCCESS"}] if found else []})
+
+    async def ignore(self, request: Request) -> JSONResponse:
+        """Telemetry goes nowhere."""
+        return _success(None)
+
+    async def health(self, request: Request) -> JSONResponse:
+        """Ready: the store answers a query."""
+
+        def check() -> int:
+            with self.store.hub.cursor() as connection:
+                row = connection.execute("SELECT count(*) FROM duckdb_databases()").fetchone()
+            return int(row[0]) if row else 0
+
+        databases = await self.thread(check)
+        return JSONResponse(
+            {
+                "status": "ok",
+                "folder": str(self.store.folder),
+                "databases": databases,
+                "sessions": len(self.sessions),
+                "locks": self.store.locks.held(),
+                "pid": os.getpid(),
+                "free_bytes": shutil.disk_usage(self.store.folder).free,
+                "threads": threading.active_count(),
+            }
+        )
+
+
+class _Batch:
+    """Rows of values for one statement."""
+
+    def __init__(self, rows: list[tuple[Any, ...]]) -> None:
+        self.rows = rows
+
+
+async def _body(request: Request) -> dict[str, Any]:
+    raw = await request.body()
+    if request.headers.get("Content-Encoding") == "gzip":
+        raw = gzip.decompress(raw)
+    parsed: dict[str, Any] = json.loads(raw or b"{}")
+    return parsed
+
+
+def _token(request: Request) -> str:
+    header = request.headers.get("Authorization", "")
+    return header.split('Token="', 1)[-1].rstrip('"')
+
+
+def _bindings(bindings: dict[str, Any] | None) -> list[Any] | dict[str, Any] | _Batch | None:
+    if not bindings:
+        return None
+    if not all(name.isdigit() for name in bindings):
+        return {name: _bound(binding) for name, binding in bindings.items()}
+    ordered = [bindings[str(position)] for position in range(1, len(bindings) + 1)]
+    if any(isinstance(binding["value"], list) for binding in ordered):
+        columns = [
+            [_bound({**binding, "value": value}) for value in binding["value"]] for binding in ordered
+        ]
+        return _Batch(list(zip(*columns, strict=True)))
+    return [_bound(binding) for binding in ordered]
+
+
+def _bound(binding: dict[str, Any]) -> Any:
+    return None if binding["value"] is None else from_binding(binding)
+
+
+def _session_info(session: Session) -> dict[str, Any]:
+    return {
+        "databaseName": session.database if session.database_set else None,
+        "schemaName": session.schema if session.schema_set else None,
+        "warehouseName": session.warehouse,
+        "roleName": session.role,
+    }
+
+
+def _result(session: Session, cursor: LocalCursor, sql: str, batch: int | None) -> dict[str, Any]:
+    rowtype, table = cursor.rowtype, cursor.arrow
+    kind = statement_type_id(dialect.parse(sql))
+    if batch is not None and kind in DML_TYPE_IDS:
+        rows: dict[str, Any] = {"queryResultFormat": "json", "rowset": [[str(batch)]]}
+    elif table is not None and kind in DML_TYPE_IDS:
+        # Clients read the number of changed rows from here.
+        columns = [column.to_pylist() for column in table.columns]
+        rows = {
+            "queryResultFormat": "json",
+            "rowset": [
+                [None if value is None else str(value) for value in row]
+                for row in zip(*columns, strict=True)
+            ],
+        }
+    elif table is not None:
+        payload = wire.to_ipc(wire.to_sf(_wire_types(table), rowtype))
+        rows = {
+            "queryResultFormat": "arrow",
+            "rowsetBase64": b64encode(payload).decode("ascii"),
+        }
+    else:
+        rows = {"queryResultFormat": "arrow", "rowsetBase64": ""}
+    return {
+        "data": {
+            "parameters": [{"name": "TIMEZONE", "value": "Etc/UTC"}],
+            "rowtype": rowtype,
+            "total": 1 if batch is not None else (table.num_rows if table is not None else 0),
+            "returned": 1 if batch is not None else (table.num_rows if table is not None else 0),
+            "queryId": cursor.sfqid,
+            "statementTypeId": kind,
+            **_final_names(session),
+            **rows,
+        },
+        "success": True,
+    }
+
+
+def _final_names(session: Session) -> dict[str, Any]:
+    info = _session_info(session)
+    return {f"final{key[0].upper()}{key[1:]}": value for key, value in info.items()}
+
+
+def _described(session: Session, cursor: LocalCursor, sql: str) -> dict[str, Any]:
+    statement = dialect.parse(sql)
+    kind = statement_type_id(statement)
+    arrow = {"queryResultFormat": "arrow", "rowsetBase64": ""}
+    return {
+        "data": {
+            "rowtype": cursor.rowtype,
+            "total": 0,
+            "returned": 0,
+            "queryId": cursor.sfqid,
+            "statementTypeId": kind,
+            "numberOfBinds": len(list(statement.find_all(exp.Placeholder))),
+            "arrayBindSupported": isinstance(statement, exp.Insert),
+            **_final_names(session),
+            **(arrow if kind == SELECT else {"queryResultFormat": "json", "rowset": []}),
+        },
+        "success": True,
+    }
+
+
+def _wire_types(table: pa.Table) -> pa.Table:
+    """Arrow types that the Snowflake clients can read."""
+    wider = {pa.float32(): pa.float64(), pa.uint8(): pa.int64(), pa.uint16(): pa.int64(), pa.uint32(): pa.int64()}
+    for position, field in enumerate(table.schema):
+        kind = wider.get(field.type)
+        if pa.types.is_timestamp(field.type) and field.type.unit != "us":
+            kind = pa.timestamp("us", field.type.tz)
+        elif pa.types.is_dictionary(field.type) or pa.types.is_interval(field.type):
+            kind = pa.string()
+        if kind is not None:
+            column = table.column(position).cast(kind, safe=False)
+            table = table.set_column(position, field.name, column)
+    return table
+
+
+def _success(data: Any) -> JSONResponse:
+    return JSONResponse({"data": data, "code": None, "message": None, "success": True})
+
+
+def _login_again() -> JSONResponse:
+    return JSONResponse(
+        {
+            "data": None,
+            "code": "390111",
+            "message": "Session no longer exists. New login required to access the service.",
+            "success": False,
+        }
+    )
+
+
+def _failure(error: SnowflakeError) -> dict[str, Any]:
+    code = f"{error.errno:06d}" if error.errno and error.errno > 0 else "001003"
+    return {
+        "data": {"errorCode": code, "sqlState": error.sqlstate or "42000", "internalError": False},
+        "code": code,
+        "message": str(error.raw_msg if hasattr(error, "raw_msg") and error.raw_msg else error.msg),
+        "success": False,
+    }
+
+
+def _broken(message: str) -> dict[str, Any]:
+    return {
+        "data": {"errorCode": "000603", "sqlState": "XX000", "internalError": True},
+        "code": "000603",
+        "message": f"The local warehouse failed on this statement; its log has the details. {message}",
+        "success": False,
+    }

@@ -1,0 +1,306 @@
+"""A client's session: its settings, its temporary names, its transaction."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Protocol
+
+import duckdb
+from fakesnow.conn import FakeSnowflakeConnection
+from snowflake.connector.cursor import SnowflakeCursor
+from snowflake.connector.errors import ProgrammingError
+
+from include.warehouse.local.errors import not_found
+from include.warehouse.local.rules.answers import literal
+from include.warehouse.local.store import Store
+
+CONFLICT_SECONDS = 120.0
+RESULTS_KEPT = 4
+
+TableName = tuple[str, str, str]
+"""Database, schema and name, as stored."""
+
+
+class Operation(Protocol):
+    """Something that writes, and that may run again after a conflict."""
+
+    def __call__(self) -> None: ...
+
+
+class RecentResults(OrderedDict[str, tuple[Any, ...]]):
+    """The last few results of a session by query id, for RESULT_SCAN."""
+
+    def __setitem__(self, key: str, value: tuple[Any, ...]) -> None:
+        super().__setitem__(key, value)
+        while len(self) > RESULTS_KEPT:
+            self.popitem(last=False)
+
+
+class Session(FakeSnowflakeConnection):
+    """One login. Statements of a session run one after another, in any thread.
+
+    Reads outside a writing transaction see what is committed at that moment, as Snowflake's READ
+    COMMITTED does: DuckDB's snapshot is opened by the first write, not by BEGIN.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        database: str | None = None,
+        schema: str | None = None,
+        *,
+        user: str = "FIRN",
+        role: str | None = None,
+        warehouse: str | None = None,
+        parameters: dict[str, Any] | None = None,
+    ) -> None:
+        self.store = store
+        self.user = user
+        self.role = (role or "ACCOUNTADMIN").upper()
+        self.warehouse = warehouse.upper() if warehouse else None
+        self.parameters = {name.upper(): value for name, value in (parameters or {}).items()}
+        self.temporary: dict[TableName, str] = {}
+        self.in_transaction = False
+        self.mutex = threading.RLock()
+        self.cancel_requested = threading.Event()
+        self.last_used = time.monotonic()
+        self._running = False
+        self._writing = False
+        self._rolled_back_by_server = False
+        self._writes: list[Operation] = []
+        self._touched: set[TableName] = set()
+        self._commit_each = str(self.parameters.get("AUTOCOMMIT", True)).lower() != "false"
+        super().__init__(
+            store.hub.cursor(),
+            RecentResults(),
+            database,
+            schema,
+            create_database=False,
+            create_schema=False,
+            db_path=store.databases,
+        )
+
+    @property
+    def duck(self) -> duckdb.DuckDBPyConnection:
+        """The session's own DuckDB connection."""
+        return self._duck_conn
+
+    def cursor(self, cursor_class: type[SnowflakeCursor] = SnowflakeCursor) -> Any:
+        from include.warehouse.local.cursor import LocalCursor
+
+        return LocalCursor(self)
+
+    def use(self, database: str, schema: str | None) -> None:
+        """Make a database, and a schema of it, the ones that plain names are looked up in.
+
+        Raises:
+            ProgrammingError: there is no such database or schema.
+        """
+        from include.warehouse.local.rules import names
+
+        if not names.schema_exists(self, database, "main"):
+            raise not_found("Database", database)
+        if schema is None:
+            schema = "PUBLIC" if names.schema_exists(self, database, "PUBLIC") else None
+        elif not names.schema_exists(self, database, schema):
+            raise not_found("Schema", f"{database}.{schema}")
+        stored = "_fs_information_schema" if schema == "INFORMATION_SCHEMA" else schema or "main"
+        self._duck_conn.execute(f"SET schema = {literal(f'{database}.{stored}')}")
+        self.database, self._schema = database, schema
+        self.database_set, self.schema_set = True, schema is not None
+
+    def leave(self) -> None:
+        """Have no current database, as after dropping it."""
+        self._duck_conn.execute("SET schema = 'memory.main'")
+        self.database, self._schema = None, None
+        self.database_set = self.schema_set = False
+
+    # -- statements ---------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def statement(self) -> Iterator[None]:
+        """Around each statement: alone in its session, refused once if the server rolled back."""
+        with self.mutex:
+            self._running = True
+            self.cancel_requested.clear()
+            try:
+                yield
+            finally:
+                self._running = False
+                self.last_used = time.monotonic()
+
+    def report_server_rollback(self) -> None:
+        """Tell the client, once, that its idle transaction was rolled back for others' sake."""
+        if self._rolled_back_by_server:
+            self._rolled_back_by_server = False
+            raise ProgrammingError(
+                msg="The transaction was rolled back because it blocked others while its session was "
+                "idle; begin it again.",
+                errno=90229,
+                sqlstate="40000",
+            )
+
+    def idle_seconds(self) -> float:
+        return 0.0 if self._running else time.monotonic() - self.last_used
+
+    def cancel(self) -> None:
+        """Interrupt the running statement, also while it waits for a lock."""
+        self.cancel_requested.set()
+        self._duck_conn.interrupt()
+
+    # -- transactions -------------------------------------------------------------------------
+
+    def autocommit(self, mode: bool) -> None:
+        self.commit_transaction()
+        self._commit_each = mode
+
+    def begin_transaction(self) -> None:
+        """Open a transaction; inside one, nothing happens, as on Snowflake."""
+        self.in_transaction = True
+
+    def commit_transaction(self) -> None:
+        """Make the transaction's writes visible and give up its locks."""
+        try:
+            if self._writing:
+                self._commit_writes()
+        finally:
+            self._end_transaction()
+        self.store.record_writes(self._touched)
+        self._touched = set()
+
+    def rollback_transaction(self) -> None:
+        """Forget the transaction's writes and give up its locks."""
+        self._rolled_back_by_server = False
+        if self._writing:
+            self._duck_conn.rollback()
+        self._touched = set()
+        self._end_transaction()
+
+    def abandon_transaction(self) -> bool:
+        if not self.mutex.acquire(blocking=False):
+            return False
+        try:
+            if self._running or not self.in_transaction:
+                return not self._running
+            self.rollback_transaction()
+            self._rolled_back_by_server = True
+            return True
+        finally:
+            self.mutex.release()
+
+    def write(self, operation: Operation, tables: Iterable[TableName]) -> None:
+        """Run a DML statement: queue for its tables, retry what DuckDB calls a conflict.
+
+        A statement that fails leaves the transaction open with what was written before it.
+        """
+        tables = list(tables)
+        if not self._commit_each:
+            self.in_transaction = True
+        try:
+            for table in sorted(tables):
+                self.store.locks.acquire(self, ".".join(table), self.cancel_requested.is_set)
+            if self.in_transaction:
+                self._write_in_transaction(operation)
+            else:
+                self.retry_conflicts(operation)
+        finally:
+            if not self.in_transaction:
+                self.store.locks.release(self)
+        self._touched.update(tables)
+        if not self.in_transaction:
+            self.store.record_writes(self._touched)
+            self._touched = set()
+
+    def define(self, operation: Operation, tables: Iterable[TableName]) -> None:
+        """Run a DDL statement, which commits an open transaction first, as on Snowflake."""
+        self.commit_transaction()
+        commit_each, self._commit_each = self._commit_each, True
+        try:
+            self.write(operation, tables)
+        finally:
+            self._commit_each = commit_each
+
+    @contextlib.contextmanager
+    def atomic(self) -> Iterator[None]:
+        """Several DuckDB statements as one; inside a writing transaction they join it."""
+        if self._writing:
+            yield
+            return
+        self._duck_conn.begin()
+        try:
+            yield
+        except BaseException:
+            self._duck_conn.rollback()
+            raise
+        self._duck_conn.commit()
+
+    def retry_conflicts(self, operation: Callable[[], None]) -> None:
+        """Run until no concurrent change of the same rows or names gets in the way."""
+        deadline = time.monotonic() + CONFLICT_SECONDS
+        while True:
+            try:
+                return operation()
+            except duckdb.TransactionException as error:
+                if not is_conflict(error) or time.monotonic() > deadline:
+                    raise
+                time.sleep(random.uniform(0.01, 0.1))  # noqa: S311
+
+    def close(self, retry: bool = True) -> None:
+        with self.mutex:
+            if not self._is_closed:
+                with contextlib.suppress(duckdb.Error):
+                    self.rollback_transaction()
+                self.store.locks.release(self)
+                super().close()
+
+    def _write_in_transaction(self, operation: Operation) -> None:
+        if not self._writing:
+            self._duck_conn.begin()
+            self._writing = True
+        try:
+            operation()
+        except BaseException as error:
+            if isinstance(error, duckdb.TransactionException) and is_conflict(error):
+                # Another session changed a table that this one now holds; a fresh snapshot sees it.
+                self.retry_conflicts(lambda: self._replay([*self._writes, operation]))
+            else:
+                # DuckDB drops the whole transaction where Snowflake drops the statement.
+                self.retry_conflicts(lambda: self._replay(self._writes))
+                raise
+        self._writes.append(operation)
+
+    def _replay(self, operations: list[Operation]) -> None:
+        with contextlib.suppress(duckdb.TransactionException):
+            self._duck_conn.rollback()
+        self._duck_conn.begin()
+        for operation in operations:
+            operation()
+
+    def _commit_writes(self) -> None:
+        try:
+            self._duck_conn.commit()
+        except duckdb.TransactionException as error:
+            if not is_conflict(error):
+                raise
+
+            def again() -> None:
+                self._replay(self._writes)
+                self._duck_conn.commit()
+
+            self.retry_conflicts(again)
+
+    def _end_transaction(self) -> None:
+        self._writing = False
+        self._writes = []
+        self.in_transaction = False
+        self.store.locks.release(self)
+
+
+def is_conflict(error: duckdb.TransactionException) -> bool:
+    """Whether DuckDB refused a write only because another one came first."""
+    return "conflict" in str(error).lower()

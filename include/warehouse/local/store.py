@@ -1,0 +1,147 @@
+"""The data of the local warehouse: one DuckDB file per database, in one folder."""
+
+from __future__ import annotations
+
+import fcntl
+import re
+import shutil
+import threading
+from collections.abc import Iterable
+from pathlib import Path
+
+import duckdb
+from fakesnow import info_schema, macros
+from fakesnow.instance import GLOBAL_DATABASE_NAME
+from fakesnow.transforms import show, stage
+
+from include.warehouse.local.errors import WarehouseError
+from include.warehouse.local.locks import TableLocks
+from include.warehouse.local.rules import functions, metadata
+
+FORMAT = "firn-warehouse 1 duckdb 2"
+MINIMUM_FREE_BYTES = 64 * 1024**2
+DATABASE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_$]*")
+
+
+class Store:
+    """The open data folder: every database attached, one server at a time.
+
+    Args:
+        folder: where the files are; made if it is missing.
+        idle_limit_seconds: how long a silent transaction may block others.
+
+    Raises:
+        WarehouseError: another server has the folder, it holds another format, or the disk is full.
+    """
+
+    def __init__(self, folder: Path, idle_limit_seconds: float = 60.0) -> None:
+        self.folder = folder.resolve()
+        self.databases = self.folder / "databases"
+        self.stages = self.folder / "stages"
+        for needed in (self.folder, self.databases, self.stages):
+            needed.mkdir(parents=True, exist_ok=True)
+        self._lock_folder()
+        self._check_format()
+        self._check_space()
+        self.locks = TableLocks(idle_limit_seconds)
+        self.catalog_lock = threading.RLock()
+        # fakesnow keeps staged files in a temporary folder of its own unless told otherwise.
+        stage.LOCAL_BUCKET_PATH = str(self.stages)
+        self.hub = self._open()
+
+    def _lock_folder(self) -> None:
+        self._lock_file = (self.folder / "lock").open("w")
+        try:
+            fcntl.flock(self._lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise WarehouseError(
+                f"Another local warehouse already serves {self.folder}; stop it first with "
+                "`python -m include.warehouse stop`, or set FIRN_HOME to another folder."
+            ) from None
+
+    def _check_format(self) -> None:
+        marker = self.folder / "format"
+        if not marker.exists():
+            if any(self.databases.iterdir()):
+                raise WarehouseError(
+                    f"{self.folder} holds databases without a format marker; move them away or run "
+                    "`python -m include.warehouse reset`."
+                )
+            marker.write_text(FORMAT + "\n")
+        found = marker.read_text().strip()
+        if found != FORMAT:
+            raise WarehouseError(
+                f"The data in {self.folder} has the format '{found}', this version reads '{FORMAT}'; "
+                "run `python -m include.warehouse reset` to start with empty databases."
+            )
+
+    def _check_space(self) -> None:
+        free = shutil.disk_usage(self.folder).free
+        if free < MINIMUM_FREE_BYTES:
+            raise WarehouseError(
+                f"The disk that holds {self.folder} has only {free // 1024**2} MiB left; free at least "
+                f"{MINIMUM_FREE_BYTES // 1024**2} MiB or set FIRN_HOME to another disk."
+            )
+
+    def _open(self) -> duckdb.DuckDBPyConnection:
+        spill = self.folder / "spill"
+        shutil.rmtree(spill, ignore_errors=True)
+        hub = duckdb.connect(
+            ":memory:",
+            config={
+                # sqlglot writes DuckDB's older arrow lambdas.
+                "lambda_syntax": "ENABLE_SINGLE_ARROW",
+                "temp_directory": str(spill),
+            },
+        )
+        # Every statement comes from a client, so the engine itself must not reach other files.
+        hub.execute(f"SET allowed_directories = ['{self._quoted(self.folder)}/']")
+        hub.execute("SET enable_external_access = false")
+        hub.execute("SET GLOBAL TimeZone = 'UTC'")
+        hub.execute(f"ATTACH '{self._quoted(self.folder / 'account.db')}' AS {GLOBAL_DATABASE_NAME}")
+        hub.execute(info_schema.fs_global_creation_sql())
+        hub.execute(show.fs_global_creation_sql())
+        hub.execute(metadata.ACCOUNT_TABLES_SQL)
+        hub.execute(functions.MACROS_SQL)
+        for file in sorted(self.databases.glob("*.db")):
+            hub.execute(f"ATTACH '{self._quoted(file)}' AS \"{file.stem}\"")
+            self.prepare_database(hub, file.stem)
+        return hub
+
+    def prepare_database(self, connection: duckdb.DuckDBPyConnection, name: str) -> None:
+        """Create fakesnow's and our own views and macros in a database, if they are missing."""
+        connection.execute(info_schema.per_db_creation_sql(name))
+        connection.execute(macros.creation_sql(name))
+        connection.execute(metadata.database_views_sql(name))
+
+    def database_file(self, name: str) -> Path:
+        """The file of a database.
+
+        Raises:
+            WarehouseError: the name is not a plain identifier.
+        """
+        if not DATABASE_NAME.fullmatch(name):
+            raise WarehouseError(f"'{name}' cannot name a database of the local warehouse.")
+        return self.databases / f"{name}.db"
+
+    def remove_database(self, name: str) -> None:
+        """Delete the files of a detached database and of its stages."""
+        file = self.database_file(name)
+        for part in (file, file.with_name(file.name + ".wal")):
+            part.unlink(missing_ok=True)
+        shutil.rmtree(self.stages / name, ignore_errors=True)
+
+    def record_writes(self, tables: Iterable[tuple[str, str, str]]) -> None:
+        """Keep the time of the last write of each table, which DuckDB does not know."""
+        if tables:
+            with self.catalog_lock, self.hub.cursor() as connection:
+                metadata.record_writes(connection, tables)
+
+    def close(self) -> None:
+        """Write every database back to its file and let the folder go."""
+        self.hub.close()
+        self._lock_file.close()
+
+    @staticmethod
+    def _quoted(path: Path) -> str:
+        return str(path).replace("'", "''")

@@ -1,0 +1,93 @@
+"""What every test starts from."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from snowflake.connector import SnowflakeConnection
+
+
+def _is_setting(name: str) -> bool:
+    return name.startswith(("FIRN_", "SNOWFLAKE_"))
+
+
+# A developer's own account must be out of reach of every test and of every program a test starts,
+# from the first import on.
+for _name in filter(_is_setting, list(os.environ)):
+    del os.environ[_name]
+os.environ["FIRN_ENV_FILE"] = os.devnull
+
+from include.warehouse.connection import ConnectionSettings, connect  # noqa: E402
+from include.warehouse.local.process import LocalWarehouse  # noqa: E402
+from include.warehouse.setup import create_databases  # noqa: E402
+
+
+@pytest.fixture
+def clean_environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """An environment without one setting of the project; what a test adds is taken back."""
+    for name in filter(_is_setting, list(os.environ)):
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("FIRN_ENV_FILE", os.devnull)
+    return monkeypatch
+
+
+@dataclass(frozen=True)
+class Warehouse:
+    """A local warehouse that a test may write to."""
+
+    home: Path
+    port: int
+
+    @property
+    def process(self) -> LocalWarehouse:
+        return LocalWarehouse(self.home / "warehouse", self.port, self.home / "run")
+
+    def settings(self) -> ConnectionSettings:
+        return ConnectionSettings(firn_home=self.home, firn_local_port=self.port, firn_user="test")
+
+    def environment(self) -> dict[str, str]:
+        """The whole environment for a program that uses this warehouse."""
+        return os.environ | self.settings().environment()
+
+    def connect(self, **arguments: Any) -> AbstractContextManager[SnowflakeConnection]:
+        """A real connection; the arguments are those of `include.warehouse.connection.connect`."""
+        return connect(self.settings(), **arguments)
+
+
+def free_port() -> int:
+    """A TCP port on 127.0.0.1 that nothing listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
+
+
+def start_warehouse(home: Path) -> Warehouse:
+    """A fresh local warehouse with the project's databases; the caller stops it."""
+    warehouse = Warehouse(home, free_port())
+    warehouse.process.start()
+    create_databases(warehouse.settings())
+    return warehouse
+
+
+@pytest.fixture(scope="session")
+def warehouse(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Warehouse]:
+    """The warehouse that the tests of one process share; each uses schemas of its own."""
+    running = start_warehouse(tmp_path_factory.mktemp("firn"))
+    yield running
+    running.process.stop()
+
+
+@pytest.fixture
+def own_warehouse(tmp_path: Path) -> Iterator[Warehouse]:
+    """A warehouse for one test, which may stop, kill or break it."""
+    running = start_warehouse(tmp_path)
+    yield running
+    running.process.stop()

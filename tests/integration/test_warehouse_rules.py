@@ -1,0 +1,400 @@
+"""Each rule of the local warehouse, shown by a statement that fails or lies without it."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from snowflake.connector import SnowflakeConnection
+from snowflake.connector.errors import DatabaseError
+
+pytestmark = pytest.mark.integration
+
+
+class Sql:
+    """A session in a schema of its own."""
+
+    def __init__(self, connection: SnowflakeConnection, schema: str) -> None:
+        self.connection = connection
+        self.schema = schema
+
+    def __call__(self, statement: str) -> list[Any]:
+        return list(self.connection.cursor().execute(statement).fetchall())
+
+    def value(self, statement: str) -> Any:
+        return self(statement)[0][0]
+
+    def dicts(self, statement: str) -> list[dict[str, Any]]:
+        cursor = self.connection.cursor().execute(statement)
+        names = [column.name for column in cursor.description]
+        return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+
+    def refusal(self, statement: str) -> str:
+        with pytest.raises(DatabaseError) as caught:
+            self(statement)
+        return str(caught.value)
+
+
+@pytest.fixture
+def sql(warehouse) -> Iterator[Sql]:
+    schema = f"S{uuid4().hex[:8].upper()}"
+    with warehouse.connect(database="ANALYTICS_DEV") as connection:
+        session = Sql(connection, schema)
+        session(f"create schema {schema}")
+        yield session
+        session(f"drop schema if exists ANALYTICS_DEV.{schema}")
+
+
+@pytest.fixture
+def other(warehouse, sql) -> Iterator[Sql]:
+    """A second session in the same schema."""
+    with warehouse.connect(database="ANALYTICS_DEV", schema=sql.schema) as connection:
+        yield Sql(connection, sql.schema)
+
+
+class TestNames:
+    def test_temporary_table_in_any_schema(self, sql):
+        sql(f"create or replace temporary table ANALYTICS_DEV.{sql.schema}.tmp as select 1 as id")
+        assert sql.value(f"select tmp.id from {sql.schema}.tmp") == 1
+        assert sql.dicts("describe table tmp")[0]["type"] == "NUMBER(38,0)"
+
+    def test_temporary_table_is_seen_by_its_session_alone(self, sql, other):
+        sql("create temporary table t as select 'mine' as owner")
+        other("create table t as select 'stored' as owner")
+        assert (sql.value("select owner from t"), other.value("select owner from t")) == (
+            "mine",
+            "stored",
+        )
+        sql("drop table t")
+        assert sql.value("select owner from t") == "stored"
+
+    def test_temporary_table_as_source_of_a_merge(self, sql):
+        sql("create table t (id int, v int)")
+        sql("create temporary table new_rows as select 1 as id, 2 as v")
+        merged = sql(
+            "merge into t using new_rows on t.id = new_rows.id "
+            "when not matched then insert (id, v) values (new_rows.id, new_rows.v)"
+        )
+        assert merged == [(1,)]
+
+    def test_view_keeps_the_schema_it_was_made_in(self, sql, warehouse):
+        sql("create table t as select 1 as id")
+        sql("create view v as select id from t")
+        with warehouse.connect(database="ANALYTICS") as elsewhere:
+            rows = elsewhere.cursor().execute(f"select id from ANALYTICS_DEV.{sql.schema}.v")
+            assert rows.fetchall() == [(1,)]
+
+    def test_recursion_without_the_word_recursive(self, sql):
+        query = "with n as (select 1 as i union all select i + 1 from n where i < 4) select sum(i) from n"
+        assert sql.value(query) == 10
+
+    def test_session_variables(self, sql):
+        sql("set threshold = 5")
+        assert sql.value("select $threshold + 1") == 6
+        assert sql.value("select 'costs $threshold'") == "costs $threshold"
+        assert "'$MISSING' does not exist" in sql.refusal("select $missing")
+
+    def test_use_of_a_missing_database(self, sql):
+        assert "Database 'NOWHERE' does not exist" in sql.refusal("use database nowhere")
+        assert "does not exist" in sql.refusal("use schema nowhere")
+
+
+class TestSession:
+    def test_query_tag(self, sql):
+        sql("""alter session set query_tag = '{"model": "a"}'""")
+        show = "show parameters like 'query_tag' in session"
+        assert sql.dicts(show)[0]["value"] == '{"model": "a"}'
+        sql("alter session unset query_tag")
+        assert sql.dicts(show)[0]["value"] == ""
+
+    def test_query_tag_of_the_login(self, warehouse):
+        with warehouse.connect(query_tag={"dag": "d"}) as connection:
+            row = connection.cursor().execute("show parameters like 'query_tag' in session").fetchone()
+        assert '"dag": "d"' in row[1]
+
+    def test_unknown_parameter(self, sql):
+        assert "invalid parameter 'NONSENSE'" in sql.refusal("alter session set nonsense = 1")
+
+    def test_role_and_warehouse(self, sql):
+        sql("use role transformer")
+        sql("use warehouse transforming")
+        sql("use secondary roles all")
+        assert sql("select current_role(), current_warehouse()") == [("TRANSFORMER", "TRANSFORMING")]
+
+    def test_result_scan_of_the_last_query(self, sql):
+        sql("select 7 as seven")
+        assert sql.value("select seven from table(result_scan(last_query_id()))") == 7
+
+
+class TestAccount:
+    def test_roles_warehouses_and_grants(self, sql):
+        name = f"R{uuid4().hex[:6].upper()}"
+        sql(f"create role if not exists {name}")
+        sql(f"create role if not exists {name}")
+        assert "already exists" in sql.refusal(f"create role {name}")
+        assert [row["name"] for row in sql.dicts(f"show roles like '{name}'")] == [name]
+        sql(f"grant usage on database RAW to role {name}")
+        granted = sql.dicts(f"show grants to role {name}")
+        assert [(row["privilege"], row["name"]) for row in granted] == [("USAGE", "RAW")]
+        sql(f"revoke usage on database RAW from role {name}")
+        assert sql(f"show grants to role {name}") == []
+        sql(f"drop role {name}")
+        assert "does not exist" in sql.refusal(f"drop role {name}")
+
+    def test_warehouses_and_monitors(self, sql):
+        sql("create warehouse if not exists loading warehouse_size = xsmall auto_suspend = 60")
+        sql("alter warehouse loading set warehouse_size = small")
+        sql("create resource monitor if not exists budget with credit_quota = 10")
+        assert [row["name"] for row in sql.dicts("show warehouses like 'loading'")] == ["LOADING"]
+
+    def test_a_password_is_not_kept(self, sql):
+        sql("create or replace user someone password = 'very-secret' default_role = r")
+        shown = str(sql("show users like 'someone'")) + str(sql("desc user someone"))
+        assert "SOMEONE" in shown
+        assert "very-secret" not in shown
+
+    def test_show_user_functions(self, sql):
+        assert sql("show user functions like 'x' in database ANALYTICS_DEV") == []
+
+
+class TestTables:
+    def test_merge_counts(self, sql):
+        sql("create table t as select * from values (1, 'a'), (2, 'b') as v (id, name)")
+        merge = (
+            "merge into t using (select * from values (1, 'x'), (3, 'c') as s (id, name)) as s "
+            "on t.id = s.id when matched and s.name = 'gone' then delete "
+            "when matched then update set name = s.name "
+            "when not matched then insert (id, name) values (s.id, s.name)"
+        )
+        cursor = sql.connection.cursor().execute(merge)
+        assert [column.name for column in cursor.description] == [
+            "number of rows inserted",
+            "number of rows updated",
+            "number of rows deleted",
+        ]
+        assert cursor.fetchall() == [(1, 1, 0)]
+        assert cursor.rowcount == 2
+        assert sql("select * from t order by id") == [(1, "x"), (2, "b"), (3, "c")]
+
+    def test_merge_with_unqualified_insert_values(self, sql):
+        sql("create table t (id int, v int)")
+        sql("create table s as select 1 as id, 2 as v")
+        sql("merge into t using s on t.id = s.id when not matched then insert (id, v) values (id, v)")
+        assert sql("select * from t") == [(1, 2)]
+
+    def test_merge_refuses_two_source_rows_for_one_target_row(self, sql):
+        sql("create table t as select 1 as id, 0 as v")
+        merge = (
+            "merge into t using (select * from values (1, 1), (1, 2) as s (id, v)) as s "
+            "on t.id = s.id when matched then update set v = s.v"
+        )
+        assert "Duplicate row detected" in sql.refusal(merge)
+        assert sql("select v from t") == [(0,)]
+
+    def test_contract_holds_not_null_and_types(self, sql):
+        create = "create or replace transient table t (id number(38, 0) not null, v number(12, 2))"
+        sql(f"{create} as (select 1 as id, 2.345 as v)")
+        assert sql("select * from t") == [(1, Decimal("2.35"))]
+        assert "NULL result in a non-nullable column 'ID'" in sql.refusal(
+            f"{create} as (select null as id, 1 as v)"
+        )
+        assert sql("select id from t") == [(1,)], "a failed replacement must leave the table alone"
+
+    def test_text_length_is_enforced(self, sql):
+        sql("create table t (code varchar(3))")
+        assert "too long" in sql.refusal("insert into t values ('abcd')")
+        assert sql.dicts("describe table t")[0]["type"] == "VARCHAR(3)"
+
+    def test_a_replaced_table_forgets_its_lengths(self, sql):
+        sql("create table t as select 'a'::varchar(3) as code")
+        assert sql.dicts("describe table t")[0]["type"] == "VARCHAR(3)"
+        sql("create or replace table t as select 'abcd' as code")
+        assert sql.dicts("describe table t")[0]["type"] == "VARCHAR(16777216)"
+
+    def test_keys_are_declared_not_enforced(self, sql):
+        sql("create table p (id int primary key, code int unique)")
+        sql("create table c (id int references p (id), constraint k foreign key (id) references p (id))")
+        sql("insert into p values (1, 1), (1, 1)")
+        sql("insert into c values (99)")
+        assert sql("select count(*) from p") == [(2,)]
+
+    def test_swap(self, sql):
+        sql("create table a as select 'a' as name")
+        sql("create table b as select 'b' as name")
+        sql("alter table a swap with b")
+        assert (sql.value("select name from a"), sql.value("select name from b")) == ("b", "a")
+
+    def test_clone_of_a_table_is_a_copy_with_its_constraints(self, sql):
+        sql("create table a (id int not null, code varchar(3))")
+        sql("insert into a values (1, 'x')")
+        sql("create table b clone a")
+        sql("update a set code = 'y'")
+        assert sql("select * from b") == [(1, "x")]
+        assert "non-nullable" in sql.refusal("insert into b values (null, 'z')")
+        assert [row["type"] for row in sql.dicts("describe table b")] == ["NUMBER(38,0)", "VARCHAR(3)"]
+
+    def test_clone_of_a_schema(self, sql):
+        sql("create table a as select 1 as id")
+        sql(f"create schema {sql.schema}_copy clone {sql.schema}")
+        assert sql(f"select * from {sql.schema}_copy.a") == [(1,)]
+        sql(f"drop schema {sql.schema}_copy")
+
+    def test_clone_and_drop_of_a_database(self, sql):
+        name = f"D{uuid4().hex[:6].upper()}"
+        sql(f"create database {name}")
+        sql(f"create table {name}.PUBLIC.t as select 5 as id")
+        sql(f"create schema {name}.extra")
+        sql(f"create table {name}.extra.u as select 6 as id")
+        sql(f"create database {name}_copy clone {name}")
+        assert sql.value(f"select id from {name}_copy.extra.u") == 6
+        assert sql.value(f"select id from {name}_copy.PUBLIC.t") == 5
+        sql(f"drop database {name}")
+        sql(f"drop database {name}_copy")
+        assert "does not exist" in sql.refusal(f"drop database {name}")
+
+    def test_comments(self, sql):
+        sql("create table t (id int, name varchar) comment = 'made so'")
+        assert sql.value("select comment from information_schema.tables where table_name = 'T' "
+                         f"and table_schema = '{sql.schema}'") == "made so"  # fmt: skip
+        sql("comment on table t is $$it's a table$$")
+        sql('alter table t alter "ID" comment $$the "key"$$, "NAME" COMMENT $$it\'s, a name$$')
+        sql("comment on column t.id is 'the key'")
+        assert [row["comment"] for row in sql.dicts("describe table t")] == ["the key", "it's, a name"]
+        shown = sql.dicts(f"show objects in schema ANALYTICS_DEV.{sql.schema}")
+        assert [(row["name"], row["kind"], row["comment"]) for row in shown] == [
+            ("T", "TABLE", "it's a table")
+        ]
+
+    def test_a_renamed_table_keeps_its_notes(self, sql):
+        sql("create table t (code varchar(3)) comment = 'codes'")
+        sql("alter table t rename to u")
+        assert sql.dicts("describe table u")[0]["type"] == "VARCHAR(3)"
+        assert sql.dicts(f"show tables like 'u' in schema {sql.schema}")[0]["comment"] == "codes"
+        assert "not supported" in sql.refusal("alter table u rename to ANALYTICS_DEV.PUBLIC.u")
+
+    def test_clustering_is_told(self, sql):
+        sql("create or replace table t cluster by (to_date(at)) as select '2020-01-01'::timestamp as at")
+        query = "select clustering_key from information_schema.tables where table_name = 'T'"
+        assert sql.value(f"{query} and table_schema = '{sql.schema}'") == "LINEAR(TO_DATE(at))"
+
+    def test_last_altered_follows_writes(self, sql):
+        query = (
+            "select last_altered from information_schema.tables "
+            f"where table_name = 'T' and table_schema = '{sql.schema}'"
+        )
+        sql("create table t (id int)")
+        made = sql.value(query)
+        now = datetime.datetime.now(datetime.UTC)
+        assert abs((now - made).total_seconds()) < 60
+        sql("select * from t")
+        assert sql.value(query) == made
+        sql("insert into t values (1)")
+        assert sql.value(query) > made
+
+
+class TestCatalogue:
+    def test_views_are_listed_as_views(self, sql):
+        sql("create table t as select 1 as id")
+        sql("create view v as select id from t")
+        rows = sql(
+            "select table_name, table_type from information_schema.tables "
+            f"where table_schema = '{sql.schema}' order by 1"
+        )
+        assert rows == [("T", "BASE TABLE"), ("V", "VIEW")]
+        assert [r["name"] for r in sql.dicts(f"show views in schema {sql.schema}")] == ["V"]
+
+    def test_show_objects_filters(self, sql):
+        for name in ("alpha", "beta"):
+            sql(f"create table {name} (id int)")
+        show = f"show objects in schema ANALYTICS_DEV.{sql.schema}"
+        assert [r["name"] for r in sql.dicts(f"{show} starts with 'AL' limit 1")] == ["ALPHA"]
+        assert [r["name"] for r in sql.dicts("show tables like 'be%'")] == ["BETA"]
+        assert [r["name"] for r in sql.dicts(f"{show} limit 10 from 'ALPHA'")] == ["BETA"]
+
+    def test_show_objects_of_a_missing_schema(self, sql):
+        assert "does not exist" in sql.refusal("show objects in schema ANALYTICS_DEV.nowhere")
+
+    def test_integers_are_numbers_whatever_made_them(self, sql):
+        sql("create table t as select count(*) as n, sum(1) as s from values (1), (2)")
+        assert [row["type"] for row in sql.dicts("describe table t")] == ["NUMBER(38,0)"] * 2
+        assert sql("select n, s from t") == [(2, 2)]
+
+
+class TestNumbers:
+    def test_sums_of_decimals_are_exact(self, sql):
+        sql("create table t (v number(12, 2))")
+        sql("insert into t select 0.10 from table(generator(rowcount => 1000))")
+        assert sql.value("select sum(v) from t") == Decimal("100.00")
+        assert sql.value("select sum(v) over () from t limit 1") == Decimal("100.00")
+
+    def test_division_by_zero_fails(self, sql):
+        assert "Division by zero" in sql.refusal("select 1 / (select 0)")
+        assert sql("select div0(1, 0), 1 / nullif(0, 0)") == [(0, None)]
+
+    def test_hash_agg_compares_sets_of_rows(self, sql):
+        values = "(select * from values (1, 'a'), (2, 'b') as v (id, name))"
+        turned = "(select * from values (2, 'b'), (1, 'a') as v (id, name))"
+        doubled = "(select * from values (2, 'b'), (1, 'a'), (1, 'a'), (1, 'a') as v (id, name))"
+        one, two, three = (
+            sql.value(f"select hash_agg(id, name) from {rows}") for rows in (values, turned, doubled)
+        )
+        assert one == two != three
+        assert sql.value(f"select hash_agg(*) from {values}") == one
+        assert sql.value("select hash_agg(1) from values (1) where false") == 0
+
+    def test_hash_is_signed_64_bit(self, sql):
+        hashes = sql("select hash(column1) from values (1), (2), (3), (4), (5), (6), (7), (8)")
+        assert any(value < 0 for (value,) in hashes)
+        assert all(-(2**63) <= value < 2**63 for (value,) in hashes)
+
+    def test_sha2(self, sql):
+        wanted = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+        assert sql("select sha2('abc'), sha2('abc', 256), sha2_hex('abc')") == [(wanted,) * 3]
+
+    def test_ratio_to_report(self, sql):
+        rows = sql("select ratio_to_report(column1) over () from values (1), (3) order by 1")
+        assert [float(value) for (value,) in rows] == [0.25, 0.75]
+
+
+@pytest.mark.parametrize(
+    ("statement", "reason"),
+    [
+        ("select * from read_csv('/etc/passwd')", "Unknown function READ_CSV"),
+        ("select * from read_text('/etc/passwd')", "Unknown function READ_TEXT"),
+        ("select * from glob('/etc/*')", "compilation error"),
+        ("select * from parquet_scan('x')", "Unknown function PARQUET_SCAN"),
+        ("select * from 'local.csv'", "Files are read from a stage"),
+        ("copy (select 1) to '/tmp/out.csv'", "unexpected"),
+        ("attach database '/tmp/x.db' as x", "compilation error"),
+        ("install httpfs", "unexpected"),
+        ("pragma database_list", "unexpected"),
+        ("export database '/tmp/x'", "compilation error"),
+        ("create macro f(x) as x", "unexpected"),
+        ("select list_sort([2, 1])", "Unknown function LIST_SORT"),
+        ("select strftime(current_date, '%Y')", "Unknown function STRFTIME"),
+        ("select count(*) filter (where true)", "unexpected 'FILTER'"),
+        (
+            "merge into t using s on t.id = s.id when not matched by source then delete",
+            "unexpected 'BY'",
+        ),
+        ("select * from t at(offset => -60)", "Time travel (AT, BEFORE) is not supported"),
+        (
+            "create dynamic table d target_lag = '1 minute' warehouse = w as select 1",
+            "Dynamic tables are not supported",
+        ),
+        ("create materialized view m as select 1 as x", "Materialized views are not supported"),
+        ("create stream s on table t", "Streams are not supported"),
+        ("create task t schedule = '1 minute' as select 1", "Tasks are not supported"),
+        ("call p()", "Procedures and Snowflake Scripting are not supported"),
+        ("select 1; select 2", "statement count 2"),
+        ("selekt 1", "compilation error"),
+        ("-- nothing but a comment", "statement count 0"),
+    ],
+)
+def test_refused_in_one_sentence(sql, statement, reason):
+    assert reason in sql.refusal(statement)
+    assert sql.value("select 1") == 1

@@ -1,0 +1,17 @@
+-- Customer distribution: how many customers have how many orders, those without any included.
+with c_orders (c_custkey, c_count) as (
+    select
+        c_custkey,
+        count(o_orderkey)
+    from customer
+    left outer join orders
+        on c_custkey = o_custkey and o_comment not like '%special%requests%'
+    group by c_custkey
+)
+
+select
+    c_count,
+    count(*) as custdist
+from c_orders
+group by c_count
+order by custdist desc, c_count desc
