@@ -79,7 +79,7 @@ LOCK = $(UV) pip compile --quiet --universal --python-version 3.11 --generate-ha
 	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
 
 .PHONY: lock
-lock: | $(filter-out uv,$(UV)) ## Resolve requirements*.in into requirements*.txt; with UPGRADE=--upgrade to newer versions
+lock: | $(filter-out uv,$(UV)) ## Resolve requirements*.in into .txt; UPGRADE=--upgrade for newer versions
 	@$(LOCK) $(UPGRADE) requirements.in -o requirements.txt
 	@$(LOCK) $(UPGRADE) requirements-dev.in -o requirements-dev.txt
 	@$(LOCK) $(UPGRADE) requirements-snow.in -o requirements-snow.txt

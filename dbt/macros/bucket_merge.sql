@@ -156,7 +156,14 @@
         {{ return(none) }}
     {%- endif -%}
     {%- set bound = bound | string | trim -%}
-    {%- if not modules.re.match('^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])$', bound) -%}
+    {%- set ns = namespace(valid=false) -%}
+    {%- if modules.re.match('^[1-9][0-9]{3}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])$', bound) -%}
+        {%- set year, month, day = bound.split('-') | map('int') -%}
+        {#- Counted on from the first, because a date that does not exist is a Python error. -#}
+        {%- set first = modules.datetime.date(year, month, 1) -%}
+        {%- set ns.valid = (first + modules.datetime.timedelta(days=day - 1)).month == month -%}
+    {%- endif -%}
+    {%- if not ns.valid -%}
         {{ exceptions.raise_compiler_error(
             "Variable " ~ name ~ " is '" ~ bound ~ "': give a date as yyyy-mm-dd."
         ) }}

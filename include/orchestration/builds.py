@@ -13,7 +13,6 @@ from typing import Any
 from include.orchestration.environment import firn_home
 
 
-
 @dataclass(frozen=True)
 class NodeResult:
     """One model, test or other node of a build.
@@ -63,7 +62,9 @@ def read_run_results(folder: Path) -> list[NodeResult]:
     file = folder / "run_results.json"
     if not file.exists():
         return []
-    return [_node(result["unique_id"], result) for result in json.loads(file.read_text())["results"]]
+    return [
+        _node(result["unique_id"], result) for result in json.loads(file.read_text())["results"]
+    ]
 
 
 class BuildLog:

@@ -30,7 +30,7 @@ from include.orchestration.environment import (
     is_headless,
     target,
 )
-from include.orchestration.manifest import manifest_path, read_manifest
+from include.orchestration.manifest import manifest_path, read_manifest, tests_by_owner
 from include.orchestration.watcher import DbtNodeSensor
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def domain_selection(domain: str) -> list[str]:
     return [f"source:{domain}", *(f"path:models/{layer}/{domain}" for layer in LAYERS)]
 
 
-def dbt_task_group(domain: str) -> TaskGroup:
+def dbt_task_group(domain: str) -> DbtTaskGroup:
     """Everything dbt does for a domain, as one task group named after it.
 
     Source freshness comes first; an error there stops the domain, a warning does not. Then one
@@ -73,7 +73,8 @@ def dbt_task_group(domain: str) -> TaskGroup:
         task_group: TaskGroup,
         **_: object,
     ) -> DbtNodeSensor:
-        layer = Path(node.original_file_path).parts[1]
+        kind, *folders = Path(node.original_file_path).parts
+        layer = folders[0] if kind == "models" else kind
         if layer not in layers:
             layers[layer] = TaskGroup(group_id=layer, parent_group=task_group)
         return DbtNodeSensor(
@@ -135,6 +136,8 @@ def dbt_task_group(domain: str) -> TaskGroup:
         invocation_mode=InvocationMode.SUBPROCESS,
         dbt_executable_path=dbt_executable(),
         manifest_filepath=producer.manifest_filepath,
+        cache_dir=producer.cache_dir,
+        emit_datasets=False,
         env=producer.env,
         doc_md="`dbt source freshness` of the domain's sources. Stale beyond `error_after` "
         "stops the domain before anything is built; beyond `warn_after` it is only reported.",
@@ -145,44 +148,14 @@ def dbt_task_group(domain: str) -> TaskGroup:
         if isinstance(task, DbtNodeSensor) and not task.upstream_list
     ]
     freshness >> producer
-    if is_headless():
-        for node in first_nodes:
-            node.trigger_rule = TriggerRule.ALL_DONE
+    for node in first_nodes:
+        freshness >> node
+        if is_headless():
+            # Runs whether the build went well or not, so that each node can tell how it fared,
+            # but not when stale sources have kept the build from starting.
+            node.trigger_rule = TriggerRule.ALL_DONE_MIN_ONE_SUCCESS
             producer >> node
-    else:
-        freshness >> first_nodes
     return group
-
-
-def tests_by_owner(manifest: dict[str, Any]) -> dict[str, list[str]]:
-    """Unique ids of a manifest's data tests under the node each one speaks about.
-
-    A generic test belongs to the node it is declared on, also when it reads others. A singular
-    test belongs to the last of the nodes it reads: those that no other of them is built on.
-    """
-    parents: dict[str, list[str]] = manifest["parent_map"]
-
-    def ancestors(unique_id: str) -> set[str]:
-        found: set[str] = set()
-        open_ids = list(parents.get(unique_id, ()))
-        while open_ids:
-            if (parent := open_ids.pop()) not in found:
-                found.add(parent)
-                open_ids += parents.get(parent, ())
-        return found
-
-    owned: dict[str, list[str]] = {}
-    for unique_id, node in manifest["nodes"].items():
-        if node["resource_type"] != "test":
-            continue
-        read = set(parents.get(unique_id, ()))
-        if node.get("attached_node"):
-            owners = {node["attached_node"]}
-        else:
-            owners = {one for one in read if not any(one in ancestors(other) for other in read)}
-        for owner in owners:
-            owned.setdefault(owner, []).append(unique_id)
-    return owned
 
 
 def _log_flags(domain: str) -> list[str]:

@@ -12,6 +12,10 @@ import secrets
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from include.warehouse.connection import ConnectionSettings
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 LOOPBACK = "127.0.0.1"
@@ -62,7 +66,9 @@ def airflow_port() -> int:
     return int(text)
 
 
-def airflow_environment(*, headless: bool = False) -> dict[str, str]:
+def airflow_environment(
+    *, headless: bool = False, settings: ConnectionSettings | None = None
+) -> dict[str, str]:
     """The complete environment of a local Airflow process, on top of the current one.
 
     Creates Airflow's folder. Two calls with the same settings agree, so that processes started
@@ -70,6 +76,7 @@ def airflow_environment(*, headless: bool = False) -> dict[str, str]:
 
     Args:
         headless: for a single run without scheduler and triggerer.
+        settings: read from the environment if not given.
 
     Raises:
         ConfigurationError: the connection settings cannot be used.
@@ -77,7 +84,7 @@ def airflow_environment(*, headless: bool = False) -> dict[str, str]:
     """
     from include.warehouse.connection import get_settings
 
-    variables = {**os.environ, **get_settings().environment()}
+    variables = {**os.environ, **(settings or get_settings()).environment()}
     home = airflow_home(variables)
     home.mkdir(parents=True, exist_ok=True)
     url = f"http://{LOOPBACK}:{airflow_port()}"

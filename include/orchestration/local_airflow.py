@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import socket
 import subprocess
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
+from http.client import HTTPConnection, HTTPException
 from importlib.metadata import version
 from pathlib import Path
 
-import httpx
-import psutil
+import psutil  # type: ignore[import-untyped]
 from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
 from include.orchestration.environment import LOOPBACK, airflow_home, firn_home
@@ -86,7 +88,7 @@ def start(variables: Mapping[str, str]) -> str:
         retry=retry_if_result(lambda state: state == "starting"),
         retry_error_callback=lambda attempt: attempt.outcome.result() if attempt.outcome else "",
     )
-    state = waiting(_health, url, variables)
+    state = waiting(_health, variables)
     if state != "healthy":
         ended = [name for name in COMPONENTS if not is_running(name, variables)] or ["scheduler"]
         log = _log(ended[0], variables)
@@ -152,21 +154,23 @@ def _process(component: str, variables: Mapping[str, str]) -> psutil.Process | N
 
 
 def _signal(process: psutil.Process, number: signal.Signals) -> None:
-    try:
+    with suppress(psutil.NoSuchProcess):
         process.send_signal(number)
-    except psutil.NoSuchProcess:
-        pass
 
 
-def _health(url: str, variables: Mapping[str, str]) -> str:
+def _health(variables: Mapping[str, str]) -> str:
     """``healthy``, ``starting``, or ``ended`` when a component gave up."""
     if not all(is_running(name, variables) for name in COMPONENTS):
         return "ended"
+    # Not urllib: this address must not be looked for behind the machine's proxy.
+    page = HTTPConnection(LOOPBACK, int(variables["AIRFLOW__API__PORT"]), timeout=5)
     try:
-        answer = httpx.get(f"{url}/api/v2/monitor/health", timeout=5, trust_env=False)
-        parts = answer.json() if answer.status_code == httpx.codes.OK else {}
-    except (httpx.HTTPError, ValueError):
+        page.request("GET", "/api/v2/monitor/health")
+        parts = json.loads(page.getresponse().read())
+    except (OSError, HTTPException, ValueError):
         return "starting"
+    finally:
+        page.close()
     wanted = ("metadatabase", "scheduler", "dag_processor", "triggerer")
     states = [(parts.get(name) or {}).get("status") for name in wanted]
     return "healthy" if states == ["healthy"] * len(wanted) else "starting"

@@ -44,11 +44,41 @@ def read_manifest(path: Path) -> dict[str, Any]:
     """
     if not path.exists():
         raise FileNotFoundError(
-            f"No dbt manifest at {path}: "
-            "write it with `python -m include.orchestration manifest`."
+            f"No dbt manifest at {path}: write it with `python -m include.orchestration manifest`."
         )
     content: dict[str, Any] = json.loads(path.read_text())
     return content
+
+
+def tests_by_owner(manifest: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Unique ids of a manifest's data tests under the node each one speaks about.
+
+    A generic test belongs to the node it is declared on, also when it reads others. A singular
+    test belongs to the last of the nodes it reads: those that no other of them is built on.
+    """
+    parents: dict[str, list[str]] = manifest["parent_map"]
+
+    def ancestors(unique_id: str) -> set[str]:
+        found: set[str] = set()
+        open_ids = list(parents.get(unique_id, ()))
+        while open_ids:
+            if (parent := open_ids.pop()) not in found:
+                found.add(parent)
+                open_ids += parents.get(parent, ())
+        return found
+
+    owned: dict[str, list[str]] = {}
+    for unique_id, node in manifest["nodes"].items():
+        if node["resource_type"] != "test":
+            continue
+        read = set(parents.get(unique_id, ()))
+        if node.get("attached_node"):
+            owners = {node["attached_node"]}
+        else:
+            owners = {one for one in read if not any(one in ancestors(other) for other in read)}
+        for owner in owners:
+            owned.setdefault(owner, []).append(unique_id)
+    return owned
 
 
 def ensure_manifest(variables: Mapping[str, str]) -> Path:

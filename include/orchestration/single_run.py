@@ -8,19 +8,24 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
+
+import psutil  # type: ignore[import-untyped]
 
 from include.orchestration.builds import BuildLog, NodeResult, builds_folder
 from include.orchestration.environment import REPOSITORY, firn_home
 
 POLL_SECONDS = 0.2
 FAILED = "failed"
+_BEGIN = re.compile(r"\[DAG TEST\] starting task_id=(\S+)")
 
 
 @dataclass(frozen=True)
@@ -49,6 +54,28 @@ class DagRunOutcome:
         return self.state == "success"
 
     @property
+    def built(self) -> bool:
+        """Whether dbt came to build anything, so that its results are of this run."""
+        return any(
+            task.endswith("dbt_producer_watcher") and state != "upstream_failed"
+            for task, state in self.tasks.items()
+        )
+
+    def last_lines(self, count: int) -> list[str]:
+        """The end of what the first task that failed printed; of everything if none did."""
+        lines = self.log.read_text(errors="replace").splitlines()
+        for task in self.failed_tasks[:1]:
+            inside, section = False, []
+            for line in lines:
+                inside = inside or f"[DAG TEST] starting task_id={task} " in line
+                if f"[DAG TEST] end task task_id={task} " in line:
+                    break
+                if inside:
+                    section.append(line)
+            lines = section or lines
+        return lines[-count:]
+
+    @property
     def failed_tasks(self) -> list[str]:
         """The tasks that failed themselves, not those that were held back by them."""
         return [task for task, state in self.tasks.items() if state == FAILED]
@@ -60,7 +87,7 @@ def run_dag(
     *,
     conf: Mapping[str, Any] | None = None,
     on_node: Callable[[NodeResult], None] = lambda _: None,
-    on_wait: Callable[[], None] = lambda: None,
+    on_task: Callable[[str], None] = lambda _: None,
 ) -> DagRunOutcome:
     """Run a DAG once and wait for its end. ``prepare`` must have been called.
 
@@ -69,7 +96,7 @@ def run_dag(
         variables: the environment of ``airflow_environment(headless=True)``.
         conf: values for the DAG's params.
         on_node: called when a dbt node starts and when it ends, in this thread.
-        on_wait: called several times a second, in this thread.
+        on_task: called with its id when an Airflow task begins, in this thread.
     """
     folder = firn_home(variables) / "logs"
     folder.mkdir(parents=True, exist_ok=True)
@@ -83,13 +110,19 @@ def run_dag(
             command, env=variables, cwd=REPOSITORY, stdout=output, stderr=subprocess.STDOUT
         )
     try:
-        while process.poll() is None:
-            time.sleep(POLL_SECONDS)
-            for node in build.news():
-                on_node(node)
-            on_wait()
+        with log.open(errors="replace") as printed:
+            while process.poll() is None:
+                time.sleep(POLL_SECONDS)
+                for task in _begun(printed):
+                    on_task(task)
+                for node in build.news():
+                    on_node(node)
     except BaseException:
-        process.terminate()
+        # dbt is a grandchild in a session of its own: it would go on building.
+        family = [process, *psutil.Process(process.pid).children(recursive=True)]
+        for member in family:
+            with suppress(psutil.NoSuchProcess):
+                member.terminate()
         process.wait()
         raise
     ended: dict[str, Any] = json.loads(outcome.read_text()) if outcome.exists() else {}
@@ -103,13 +136,20 @@ def run_dag(
     )
 
 
+def _begun(printed: TextIO) -> Iterator[str]:
+    """The tasks that began since the last call."""
+    for line in printed:
+        if found := _BEGIN.search(line):
+            yield found[1]
+
+
 def _run_here(dag_id: str, conf: dict[str, Any], outcome: Path) -> None:
     """The body of the process: Airflow is imported here and nowhere above."""
     from airflow.providers_manager import ProvidersManager
     from airflow.utils.cli import get_bagged_dag
 
     logging.getLogger("airflow.task").setLevel(logging.INFO)
-    ProvidersManager().initialize_providers_configuration()
+    ProvidersManager().initialize_providers_configuration()  # type: ignore[no-untyped-call]
     run = get_bagged_dag(None, dag_id).test(run_conf=conf)
     instances = sorted(
         run.get_task_instances(), key=lambda task: (task.start_date is None, task.start_date)

@@ -8,14 +8,13 @@ holds back what is built on it.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.sdk.exceptions import AirflowException
 from cosmos.operators._watcher.aggregation import get_tests_status_xcom_key
 from cosmos.operators._watcher.state import (
     DbtNodeStatus,
     ProducerTaskState,
-    get_dbt_event_xcom_key,
     get_xcom_val,
     is_dbt_node_status_failed,
     is_dbt_node_status_success,
@@ -42,7 +41,7 @@ def node_status(built: str | None, tested: str | None, *, has_tests: bool) -> st
     return built
 
 
-class DbtNodeTrigger(WatcherTrigger):
+class DbtNodeTrigger(WatcherTrigger):  # type: ignore[misc]
     """Waits for one node and its tests without occupying a worker."""
 
     def __init__(self, *, has_tests: bool, **arguments: Any) -> None:
@@ -61,7 +60,7 @@ class DbtNodeTrigger(WatcherTrigger):
         return node_status(built, tested, has_tests=self.has_tests), compiled_sql
 
 
-class DbtNodeSensor(DbtConsumerWatcherSensor):
+class DbtNodeSensor(DbtConsumerWatcherSensor):  # type: ignore[misc]
     """One dbt node with its tests, green when the node is built and no test of it failed.
 
     A retry, and a node that dbt left out because something before it had failed and is repaired
@@ -72,7 +71,7 @@ class DbtNodeSensor(DbtConsumerWatcherSensor):
     """
 
     template_fields: tuple[str, ...] = DbtConsumerWatcherSensor.template_fields
-    base_cmd = ["build"]
+    base_cmd: ClassVar[list[str]] = ["build"]
 
     def __init__(self, *, has_tests: bool, **arguments: Any) -> None:
         super().__init__(**arguments)
@@ -103,19 +102,17 @@ class DbtNodeSensor(DbtConsumerWatcherSensor):
             ti, self.producer_task_id, get_tests_status_xcom_key(self.model_unique_id)
         )
         status = node_status(built, tested, has_tests=self.has_tests)
-        if is_dbt_node_status_failed(status) and (ti.try_number > 1 or self._was_left_out(ti)):
-            # That failure is history: it was the attempt before, or a node that is good by now.
+        # dbt says "error" or "fail" of what it ran. "failed" is Cosmos's word for a node that dbt
+        # skipped because of a failure before it.
+        left_out = built == DbtNodeStatus.FAILED and self._runs_after_other_nodes()
+        if left_out or (ti.try_number > 1 and is_dbt_node_status_failed(status)):
+            # That failure is history: nodes before this one are repaired, or it is a retry.
             self._build_alone = True
             return None
         return status
 
-    def _was_left_out(self, ti: Any) -> bool:
-        """Whether dbt skipped the node because of others, all of which Airflow has seen green."""
-        if not any(isinstance(task, DbtNodeSensor) for task in self.upstream_list):
-            return False
-        event_key = get_dbt_event_xcom_key(self.model_unique_id)
-        event = get_xcom_val(ti, self.producer_task_id, event_key)
-        return bool(event) and event.get("status") == DbtNodeStatus.SKIPPED
+    def _runs_after_other_nodes(self) -> bool:
+        return any(isinstance(task, DbtNodeSensor) for task in self.upstream_list)
 
     def _handle_no_dbt_node_status(
         self, producer_task_state: str | None, try_number: int, context: Context
@@ -133,4 +130,4 @@ class DbtNodeSensor(DbtConsumerWatcherSensor):
                 f"look at the tasks before '{self.producer_task_id}'."
             )
         # A build that ended well without a word about this node had nothing to do for it.
-        return producer_task_state == ProducerTaskState.SUCCESS
+        return bool(producer_task_state == ProducerTaskState.SUCCESS)

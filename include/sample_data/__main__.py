@@ -21,9 +21,7 @@ def main() -> None:
 
 @app.command()
 def tpch(
-    scale: Annotated[
-        float, typer.Option(help="Scale factor: 1 is 6 million order lines.")
-    ] = 0.1,
+    scale: Annotated[float, typer.Option(help="Scale factor: 1 is 6 million order lines.")] = 0.1,
     schema: Annotated[str, typer.Option(help="Schema to fill.")] = tpch_sample.SCHEMA,
 ) -> None:
     """Generate TPC-H and load it, under the names and types Snowflake's sample has."""

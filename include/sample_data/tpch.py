@@ -182,7 +182,7 @@ def load(
 
 
 def generate(scale: float, *, home: Path, progress: Progress = _silent) -> Path:
-    """Write TPC-H below ``home``, unless it is there; return the folder of one Parquet file a table.
+    """Write TPC-H below ``home``, unless it is there; return the folder of the Parquet files.
 
     Raises:
         SampleDataError: the scale is out of range or the generator failed.
@@ -224,8 +224,7 @@ def _load_table(
 ) -> LoadedTable:
     content = _content(table, file)
     cursor.execute(
-        "select comment from information_schema.tables"
-        " where table_schema = %s and table_name = %s",
+        "select comment from information_schema.tables where table_schema = %s and table_name = %s",
         (schema, table),
     )
     existing = cast("tuple[str | None] | None", cursor.fetchone())
@@ -237,7 +236,7 @@ def _load_table(
     columns = ", ".join(f"{name} {kind}" for name, kind in TABLES[table].items())
     cursor.execute(f"create or replace temporary stage {stage}")
     cursor.execute(f"put 'file://{file}' @{stage} auto_compress = false overwrite = true")
-    cursor.execute(f"create or replace table {fresh} ({columns}) comment = '{content}'")
+    cursor.execute(f"create or replace table {fresh} ({columns})")
     cursor.execute(
         f"copy into {fresh} from @{stage} file_format = (type = parquet)"
         " match_by_column_name = case_insensitive"
@@ -247,6 +246,7 @@ def _load_table(
         cursor.execute(f"drop table {fresh}")
     else:
         cursor.execute(f"alter table {fresh} rename to {table}")
+    cursor.execute(f"comment on table {table} is '{content}'")
     return LoadedTable(table, _count(cursor, table), loaded=True)
 
 
@@ -260,6 +260,6 @@ def _content(table: str, file: Path) -> str:
 
 
 def _count(cursor: SnowflakeCursor, table: str) -> int:
-    cursor.execute(f"select count(*) from {table}")
+    cursor.execute(f"select count(*) from {table}")  # noqa: S608
     row = cast("tuple[int]", cursor.fetchone())
     return int(row[0])

@@ -66,7 +66,9 @@ def start() -> None:
     started = warehouse.start()
     create_databases(settings)
     verb = "Started" if started else "Already running:"
-    console.print(f"{verb} the local warehouse on 127.0.0.1:{warehouse.port}, data in {warehouse.folder}.")
+    console.print(
+        f"{verb} the local warehouse on 127.0.0.1:{warehouse.port}, data in {warehouse.folder}."
+    )
 
 
 @app.command()
@@ -74,17 +76,21 @@ def start() -> None:
 def stop() -> None:
     """Stop the local warehouse; the data stays."""
     stopped = local_warehouse().stop()
-    console.print("Stopped the local warehouse." if stopped else "The local warehouse does not run.")
+    console.print(
+        "Stopped the local warehouse." if stopped else "The local warehouse does not run."
+    )
 
 
 @app.command()
 @_sentences
 def status() -> None:
-    """Say whether the local warehouse runs, where, and how busy it is; exit code 1 if it does not."""
+    """Say whether the local warehouse runs, and how busy it is; exit code 1 if it does not."""
     warehouse = local_warehouse()
     health = warehouse.health()
     if health is None:
-        console.print(f"The local warehouse does not run (port {warehouse.port}, {warehouse.folder}).")
+        console.print(
+            f"The local warehouse does not run (port {warehouse.port}, {warehouse.folder})."
+        )
         raise typer.Exit(1)
     table = Table(show_header=False, box=None)
     for key in ("folder", "pid", "databases", "sessions", "locks"):

@@ -40,16 +40,18 @@ def session(warehouse, schema):
 
 
 def test_eight_writers_merge_into_one_table_and_all_commit(session):
-    session()("create table t as select seq4() as id, 0 as n from table(generator(rowcount => 50))")
+    fifty = "select seq4() as id, 0 as n from table(generator(rowcount => 50))"
+    session()(f"create table t as {fifty}")
     rounds, writers = 5, 8
 
     def write(sql):
         for _ in range(rounds):
             sql("begin")
             sql(
-                "merge into t using (select seq4() as id from table(generator(rowcount => 60))) as s "
-                "on t.id = s.id when matched then update set n = t.n + 1 "
-                "when not matched then insert (id, n) values (s.id, 1)"
+                "merge into t using "
+                "(select seq4() as id from table(generator(rowcount => 60))) as s "
+                "on t.id = s.id when matched then "
+                "update set n = t.n + 1 when not matched then insert (id, n) values (s.id, 1)"
             )
             sql("commit")
 

@@ -9,10 +9,12 @@ import os
 import socket
 import threading
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any, ClassVar
 
+import fakesnow
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -261,7 +263,9 @@ def test_dbt_connects_as_the_connector_does(
     handed = credentials.auth_args()
     assert bool(handed["private_key"]) == ("private_key_file" in arguments)
     assert handed.get("password") == arguments.get("password")
-    assert handed.get("client_store_temporary_credential") is True
+    if settings.authenticator == "externalbrowser":
+        cached = "client_store_temporary_credential"
+        assert handed[cached] is arguments[cached] is True
 
 
 def test_dbt_connects_locally_as_the_connector_does_with_nothing_set() -> None:
@@ -461,12 +465,14 @@ def test_no_secret_shows_in_an_error(
     assert "hush" not in f"{caught.value!r} {caught.value} {caught.value.problems}"
     assert caught.value.__cause__ is None
     assert caught.value.__suppress_context__ or caught.value.__context__ is None
+    assert "hush" not in str(caught.value.__context__)
 
 
 def test_a_secret_of_the_wrong_type_is_not_quoted() -> None:
-    assert problems(snowflake_password=["hush"]) == [
-        "SNOWFLAKE_PASSWORD is not text: set it to text or remove it."
-    ]
+    with pytest.raises(ConfigurationError) as caught:
+        ConnectionSettings(snowflake_password=["hush"])
+    assert str(caught.value) == "SNOWFLAKE_PASSWORD is not text: set it to text or remove it."
+    assert "hush" not in str(caught.value.__context__)
 
 
 # -- connecting ------------------------------------------------------------------------------------
@@ -548,6 +554,19 @@ def test_what_is_asked_for_reaches_the_server_past_any_proxy(
     assert session["AUTOCOMMIT"] is True
     assert session["CLIENT_OUT_OF_BAND_TELEMETRY_ENABLED"] is False
     assert body["data"]["CLIENT_ENVIRONMENT"]["APPLICATION"] == "firn"
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_connection_is_closed_however_its_use_ends(
+    clean_environment: pytest.MonkeyPatch, fails: bool
+) -> None:
+    set_all(clean_environment, ACCOUNT | {"FIRN_TARGET": "dev", "SNOWFLAKE_PASSWORD": PASSWORD})
+    with fakesnow.patch():
+        with suppress(ZeroDivisionError), connect(database="RAW") as connection:
+            assert not connection.is_closed()
+            assert connection.database == "RAW"
+            assert 1 / (not fails)
+        assert connection.is_closed()
 
 
 def test_a_refused_login_says_who_and_where_but_no_password(

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+from dbt.cli.main import dbtRunner
 
 PROJECT = Path(__file__).parents[2] / "dbt"
 LAYERS = {
@@ -30,40 +29,59 @@ STAGING_THAT_READS_MODELS = {
 Node = dict[str, Any]
 
 
-def run_parse(
-    project: Path, target_path: Path, **environment: str
-) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [str(Path(sys.executable).with_name("dbt")), "--no-use-colors", "parse"],
-        cwd=project,
-        env={
-            **os.environ,
-            "DBT_TARGET_PATH": str(target_path),
-            "DBT_LOG_PATH": str(target_path / "logs"),
-            "FIRN_USER": "Ana.Lopez",
-            **environment,
-        },
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+@dataclass(frozen=True)
+class Outcome:
+    """What one dbt command did, without a connection to any warehouse."""
+
+    success: bool
+    messages: list[str]
+    target: Path
+
+    @property
+    def said(self) -> str:
+        """All that dbt said, in one line."""
+        return " ".join(" ".join(self.messages).split())
+
+    @property
+    def manifest(self) -> Node:
+        assert self.success, self.said
+        manifest: Node = json.loads((self.target / "manifest.json").read_text())
+        return manifest
 
 
-def parse(project: Path, target_path: Path, **environment: str) -> tuple[Node, str]:
-    result = run_parse(project, target_path, **environment)
-    assert result.returncode == 0, result.stdout
-    manifest: Node = json.loads((target_path / "manifest.json").read_text())
-    return manifest, result.stdout
+def dbt(command: str, project: Path, target: Path, *arguments: str, **environment: str) -> Outcome:
+    messages: list[str] = []
+
+    def listen(event: Any) -> None:
+        if event.info.level in {"warn", "error"}:
+            messages.append(f"{event.info.level}: {event.info.msg}")
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in {"FIRN_USER": "Ana.Lopez", **environment}.items():
+            patch.setenv(name, value)
+        done = dbtRunner(callbacks=[listen]).invoke(
+            [
+                command,
+                f"--project-dir={project}",
+                f"--profiles-dir={project}",
+                f"--target-path={target}",
+                f"--log-path={target / 'logs'}",
+                *arguments,
+            ]
+        )
+    if done.exception:
+        messages.append(str(done.exception))
+    return Outcome(done.success, messages, target)
 
 
 @pytest.fixture(scope="module")
-def parsed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Node, str]:
-    return parse(PROJECT, tmp_path_factory.mktemp("dbt"))
+def parsed(tmp_path_factory: pytest.TempPathFactory) -> Outcome:
+    return dbt("parse", PROJECT, tmp_path_factory.mktemp("dbt"))
 
 
 @pytest.fixture(scope="module")
-def manifest(parsed: tuple[Node, str]) -> Node:
-    return parsed[0]
+def manifest(parsed: Outcome) -> Node:
+    return parsed.manifest
 
 
 def nodes(manifest: Node, kind: str) -> Iterator[Node]:
@@ -86,9 +104,9 @@ def generic_tests(manifest: Node, model: Node) -> list[Node]:
     ]
 
 
-def test_parses_without_a_warning(parsed: tuple[Node, str]) -> None:
-    assert "Performance info" in parsed[1]
-    assert "WARNING" not in parsed[1]
+def test_parses_without_a_warning(parsed: Outcome) -> None:
+    assert parsed.success
+    assert parsed.messages == []
 
 
 def test_a_model_stands_in_the_folder_its_name_says(manifest: Node) -> None:
@@ -254,10 +272,10 @@ def test_schemas_on_local_are_those_of_the_user(manifest: Node) -> None:
 
 @pytest.fixture
 def small_project(tmp_path: Path) -> Path:
-    """Firn's settings, profile and schema rule over one model a layer, which parses faster."""
+    """Firn's settings, profile and macros over one model a layer, which parses faster."""
     project = tmp_path / "dbt"
-    (project / "macros").mkdir(parents=True)
-    for name in ("dbt_project.yml", "profiles.yml", "macros/generate_schema_name.sql"):
+    shutil.copytree(PROJECT / "macros", project / "macros")
+    for name in ("dbt_project.yml", "profiles.yml"):
         shutil.copy(PROJECT / name, project / name)
     for folder in LAYERS:
         (project / "models" / folder).mkdir(parents=True)
@@ -277,21 +295,22 @@ ACCOUNT = {"SNOWFLAKE_ACCOUNT": "a-b", "SNOWFLAKE_USER": "c", "SNOWFLAKE_WAREHOU
     ],
 )
 def test_schemas_on_an_account(target: str, expected: set[str], small_project: Path) -> None:
-    found, _ = parse(
+    outcome = dbt(
+        "parse",
         small_project,
         small_project / "target",
         FIRN_TARGET=target,
         FIRN_PR_NUMBER="42",
         **ACCOUNT,
     )
-    assert schemas(found) == expected
+    assert schemas(outcome.manifest) == expected
 
 
 def failure(project: Path, **environment: str) -> str:
-    """What dbt says when the project does not parse, in one line."""
-    result = run_parse(project, project / "target", **environment)
-    assert result.returncode != 0
-    return " ".join(result.stdout.split())
+    """What dbt says when the project does not parse."""
+    outcome = dbt("parse", project, project / "target", **environment)
+    assert not outcome.success
+    return outcome.said
 
 
 def test_ci_without_a_pull_request_number_fails(small_project: Path) -> None:
@@ -315,5 +334,67 @@ def test_a_model_that_names_its_own_layer_needs_no_folder(small_project: Path) -
     (small_project / "models" / "stray.sql").write_text(
         "{{ config(schema='mart') }}\nselect 1 as one\n"
     )
-    found, _ = parse(small_project, small_project / "target")
-    assert found["nodes"]["model.firn.stray"]["schema"] == "ana_lopez_mart"
+    outcome = dbt("parse", small_project, small_project / "target")
+    assert outcome.manifest["nodes"]["model.firn.stray"]["schema"] == "ana_lopez_mart"
+
+
+def window(project: Path, **variables: object) -> Outcome:
+    """Compile a model whose text is the condition that limits an incremental run."""
+    (project / "models" / "staging" / "in_staging.sql").write_text(
+        "{{ config(meta={'window_column': 'day', 'lookback_months': var('months', none)}) }}\n"
+        "{{ bucket_window('loaded') }}\n"
+    )
+    return dbt(
+        "compile",
+        project,
+        project / "target",
+        "--no-introspect",
+        "--no-populate-cache",
+        "--select=in_staging",
+        f"--vars={json.dumps(variables)}",
+    )
+
+
+@pytest.mark.parametrize(
+    ("variables", "expected"),
+    [
+        ({}, "true"),
+        ({"backfill_start": "1995-01-01"}, "day >= '1995-01-01'::date"),
+        ({"backfill_end": "1996-02-29", "months": 3}, "day < '1996-02-29'::date"),
+        (
+            {"backfill_start": "1995-01-01", "backfill_end": "1995-02-01"},
+            "day >= '1995-01-01'::date and day < '1995-02-01'::date",
+        ),
+        (
+            {"months": 3},
+            "day >= ( select dateadd(month, -2, date_trunc('month', max(day))) from loaded )",
+        ),
+    ],
+)
+def test_bounds_go_before_the_look_back(
+    variables: dict[str, object], expected: str, small_project: Path
+) -> None:
+    compiled = window(small_project, **variables).manifest["nodes"]["model.firn.in_staging"]
+    assert " ".join(compiled["compiled_code"].split()) == expected
+
+
+@pytest.mark.parametrize(
+    ("variables", "message"),
+    [
+        ({"backfill_start": "yesterday"}, "Variable backfill_start is 'yesterday': give a date"),
+        ({"backfill_start": "1995-02-29"}, "Variable backfill_start is '1995-02-29': give a date"),
+        ({"backfill_end": "1995-02-01' or true"}, "Variable backfill_end is '1995-02-01' or true'"),
+        (
+            {"backfill_start": "1995-03-01", "backfill_end": "1995-03-01"},
+            "backfill_start 1995-03-01 is not before backfill_end 1995-03-01",
+        ),
+        ({"months": 0}, "The look-back of in_staging is '0': give a whole number of months"),
+        ({"months": "all"}, "The look-back of in_staging is 'all'"),
+    ],
+)
+def test_bounds_that_make_no_sense_are_refused(
+    variables: dict[str, object], message: str, small_project: Path
+) -> None:
+    outcome = window(small_project, **variables)
+    assert not outcome.success
+    assert message in outcome.said

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 import shutil
@@ -9,6 +10,7 @@ import stat
 import subprocess
 import sys
 import tomllib
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -45,6 +47,34 @@ def test_a_lock_holds_what_its_list_asks_for(name: str) -> None:
         pinned = lock.get(requirement.name.lower().replace("_", "-"))
         assert pinned is not None, f"{requirement} is not in {name}.txt: run make lock"
         assert requirement.specifier.contains(pinned), f"{name}.txt is old: run make lock"
+
+
+def imported(*folders: str) -> set[str]:
+    """The top-level names that the Python files under these folders import."""
+    names: set[str] = set()
+    for folder in folders:
+        for file in (REPOSITORY / folder).rglob("*.py"):
+            for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+                if isinstance(node, ast.Import):
+                    names |= {alias.name.split(".")[0] for alias in node.names}
+                elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+                    names.add(node.module.split(".")[0])
+    return names
+
+
+def test_every_package_that_is_imported_is_asked_for() -> None:
+    runtime = {requirement.name for requirement in wanted("requirements.in")}
+    providers = packages_distributions()
+    # apache-airflow itself holds no module, only the packages that do.
+    own = {"include", "airflow"}
+    missing = {
+        name: providers.get(name)
+        for name in imported("include", "dags") - sys.stdlib_module_names - own
+        if not runtime.intersection(
+            distribution.lower().replace("_", "-") for distribution in providers.get(name, [])
+        )
+    }
+    assert not missing, "add these to requirements.in and run make lock"
 
 
 @pytest.mark.parametrize("name", LOCKS)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import uuid
 from collections import Counter
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import duckdb
 import pyarrow as pa
@@ -36,6 +36,7 @@ from include.warehouse.local.rules import (
 if TYPE_CHECKING:
     from include.warehouse.local.session import Session, TableName
 
+Found = TypeVar("Found")
 Parameters = list[Any] | dict[Any, Any] | None
 
 ANSWERS: tuple[Callable[[Expr, Session], str | None], ...] = (
@@ -96,7 +97,7 @@ class LocalCursor(FakeSnowflakeCursor):
     """Runs statements of one session; `rowtype` and `arrow` hold the result."""
 
     def __init__(self, session: Session) -> None:
-        super().__init__(conn=session, duck_conn=session.duck)  # type: ignore[no-untyped-call]
+        super().__init__(conn=session, duck_conn=session.duck)
         self.session = session
         self._described: list[tuple[Any, ...]] = []
         self._notes: Expr = exp.Select()
@@ -121,9 +122,7 @@ class LocalCursor(FakeSnowflakeCursor):
         """The statement as DuckDB ran it; PUT leaves the upload's address here."""
         return self._last_transformed
 
-    def execute(
-        self, command: str, params: Any = None, *args: Any, **kwargs: Any
-    ) -> LocalCursor:
+    def execute(self, command: str, params: Any = None, *args: Any, **kwargs: Any) -> LocalCursor:
         """Run one statement in its session.
 
         Raises:
@@ -159,26 +158,23 @@ class LocalCursor(FakeSnowflakeCursor):
 
     def _run(self, statement: Expr, params: Parameters) -> None:
         session = self.session
-        if isinstance(statement, exp.Transaction):
-            session.begin_transaction()
-            return self._answer(answers.SUCCESS)
-        if isinstance(statement, exp.Commit):
-            session.commit_transaction()
-            return self._answer(answers.SUCCESS)
-        if isinstance(statement, exp.Rollback):
-            session.rollback_transaction()
-            return self._answer(answers.SUCCESS)
-        for answer in ANSWERS:
-            if (query := answer(statement, session)) is not None:
-                return self._answer(query)
-        for action in ACTIONS:
-            if (run := action(statement, session)) is not None:
-                return session.define(lambda: self._answer(run()), ())
-        for table_action in TABLE_ACTIONS:
-            if (found := table_action(statement, session)) is not None:
-                work, changed = found
-                return session.define(lambda: self._answer(work()), changed)
-        self._run_on_duckdb(statement, params)
+        controls: dict[type[Expr], Callable[[], None]] = {
+            exp.Transaction: session.begin_transaction,
+            exp.Commit: session.commit_transaction,
+            exp.Rollback: session.rollback_transaction,
+        }
+        if control := controls.get(type(statement)):
+            control()
+            self._answer(answers.SUCCESS)
+        elif (query := _first(ANSWERS, statement, session)) is not None:
+            self._answer(query)
+        elif (action := _first(ACTIONS, statement, session)) is not None:
+            session.define(lambda: self._answer(action()), ())
+        elif (found := _first(TABLE_ACTIONS, statement, session)) is not None:
+            work, changed = found
+            session.define(lambda: self._answer(work()), changed)
+        else:
+            self._run_on_duckdb(statement, params)
 
     def _run_on_duckdb(self, statement: Expr, params: Parameters) -> None:
         session = self.session
@@ -243,15 +239,16 @@ class LocalCursor(FakeSnowflakeCursor):
 
     def _execute_part(self, statement: Expr, params: Parameters) -> None:
         used = params if statement.find(exp.Placeholder) else None
+        table = names.target(statement) if isinstance(statement, exp.Create) else None
         if isinstance(statement, exp.Merge):
-            return self._merge(statement, used)
-        if isinstance(statement, exp.Create) and (table := names.target(statement)):
-            if table.catalog == names.TEMPORARY_CATALOG:
-                return self._create_temporary(statement, table, used)
-        self._execute(statement, used)
-        self._described = list(self._duck_conn.description or [])
+            self._merge(statement, used)
+        elif table is not None and table.catalog == names.TEMPORARY_CATALOG:
+            self._create_temporary(statement, table, used)
+        else:
+            self._execute(statement, used)
+            self._described = list(self._duck_conn.description or [])
 
-    def _create_temporary(self, statement: exp.Create, table: exp.Table, params: Parameters) -> None:
+    def _create_temporary(self, statement: Expr, table: exp.Table, params: Parameters) -> None:
         name = ("temp", "main", table.name)
         self._duck_conn.execute(statement.sql(dialect="duckdb"), params)
         tables.forget(name, self.session)
@@ -272,27 +269,34 @@ class LocalCursor(FakeSnowflakeCursor):
             if clauses
         )
         self._answer(f"SELECT {columns}", statement)
-        self._rowcount = sum(counts.values())
+        self._rowcount = cast("Any", sum(counts.values()))
 
     def _answer(self, query: str, statement: Expr | None = None) -> None:
         self._duck_conn.execute(query)
         self._described = list(self._duck_conn.description or [])
-        self._arrow_table = self._duck_conn.to_arrow_table()
-        self._arrow_table_fetch_index = None
-        self._rowcount = self._arrow_table.num_rows
-        self._sfqid = str(uuid.uuid4())
-        self._last_sql, self._last_params = query, None
-        self._last_transformed = statement or exp.Select()
-        self.session.results_cache[self._sfqid] = (
-            self._arrow_table,
-            self._rowcount,
-            query,
-            None,
-            self._last_transformed,
-        )
+        table: Any = self._duck_conn.to_arrow_table()
+        query_id, ran = str(uuid.uuid4()), statement or exp.Select()
+        self._keep(table, table.num_rows, query_id, query, ran)
+        self.session.results_cache[query_id] = (table, table.num_rows, query, None, ran)
+
+    def _keep(self, table: Any, rowcount: Any, query_id: Any, query: Any, statement: Any) -> None:
+        # The types are wide because fakesnow declares these attributes as None.
+        self._arrow_table, self._arrow_table_fetch_index = table, None
+        self._rowcount, self._sfqid = rowcount, query_id
+        self._last_sql, self._last_params, self._last_transformed = query, None, statement
 
     def _describe_last_sql(self) -> list[Any]:
         return self._described
+
+
+def _first(
+    rules: Iterable[Callable[[Expr, Session], Found | None]], statement: Expr, session: Session
+) -> Found | None:
+    """What the first rule gives that takes the statement for its own."""
+    for rule in rules:
+        if (found := rule(statement, session)) is not None:
+            return found
+    return None
 
 
 def _take_notes(part: Expr) -> Expr:
@@ -328,11 +332,15 @@ def translate(error: duckdb.Error) -> snowflake.connector.errors.Error:
         if "NOT NULL" in text:
             column = text.split(":")[-1].strip().split(".")[-1]
             return ProgrammingError(
-                msg=f"NULL result in a non-nullable column '{column}'", errno=100072, sqlstate="22000"
+                msg=f"NULL result in a non-nullable column '{column}'",
+                errno=100072,
+                sqlstate="22000",
             )
         if "CHECK" in text:
             return ProgrammingError(
-                msg=f"String is too long and would be truncated ({text})", errno=100078, sqlstate="22000"
+                msg=f"String is too long and would be truncated ({text})",
+                errno=100078,
+                sqlstate="22000",
             )
     if isinstance(error, duckdb.TransactionException) and "single attached database" in text:
         return ProgrammingError(
@@ -342,15 +350,16 @@ def translate(error: duckdb.Error) -> snowflake.connector.errors.Error:
             sqlstate="0A000",
         )
     if "cannot affect the same target row more than once" in text:
-        return ProgrammingError(msg="Duplicate row detected during DML action", errno=100090, sqlstate="42P18")
+        return ProgrammingError(
+            msg="Duplicate row detected during DML action", errno=100090, sqlstate="42P18"
+        )
     if "No space left" in text or "File too large" in text or "Could not write" in text:
         return ProgrammingError(
-            msg=f"The local warehouse's disk is full; free space and run the statement again. ({text})",
+            msg="The local warehouse's disk is full; free space and run the statement again. "
+            f"({text})",
             errno=253,
             sqlstate="53100",
         )
     if "Division by zero" in text:
         return ProgrammingError(msg="Division by zero", errno=100051, sqlstate="22012")
     return ProgrammingError(msg=text, errno=1003, sqlstate="42000")
-
-

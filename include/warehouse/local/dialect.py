@@ -8,7 +8,7 @@ from functools import lru_cache
 import sqlglot
 from sqlglot import Expr, exp
 from sqlglot.dialects.snowflake import Snowflake
-from sqlglot.errors import ParseError, TokenError
+from sqlglot.errors import SqlglotError
 
 from include.warehouse.local.errors import compilation_error
 
@@ -17,13 +17,13 @@ logging.getLogger("sqlglot").setLevel(logging.ERROR)
 
 
 class ClientSnowflake(Snowflake):
-    """Snowflake's dialect; a function node keeps the written name in `meta["name"]`.
+    """Snowflake's dialect; a function node keeps the written name in `meta["written"]`.
 
     Many names share one node (`read_csv` and `parse_csv`, say), and the name decides whether
     Snowflake would know the function.
     """
 
-    PRESERVE_ORIGINAL_NAMES = True
+    ORIGINAL_NAME_META_KEY = "written"
 
 
 def parse(sql: str) -> Expr:
@@ -43,7 +43,8 @@ def _parse(sql: str) -> Expr:
             for statement in sqlglot.parse(sql, read=ClientSnowflake)
             if statement is not None and not isinstance(statement, exp.Semicolon)
         ]
-    except (ParseError, TokenError) as error:
+    except (SqlglotError, AttributeError, TypeError, ValueError, IndexError) as error:
+        # sqlglot stumbles over some calls with too few arguments instead of refusing them.
         verb, _, rest = sql.strip().partition(" ")
         if verb.upper() in {"DESC", "DESCRIBE"}:
             # sqlglot describes tables and views alone; users, roles and so on stay text.

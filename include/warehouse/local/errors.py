@@ -17,9 +17,19 @@ def compilation_error(message: str) -> ProgrammingError:
 def unsupported(what: str) -> ProgrammingError:
     """A Snowflake feature that needs an account (error 2, SQL state 0A000)."""
     return ProgrammingError(
-        msg=f"{what} not supported by the local warehouse; run this statement on a Snowflake account.",
+        msg=f"{what} not supported by the local warehouse; run this statement on a Snowflake "
+        "account.",
         errno=2,
         sqlstate="0A000",
+    )
+
+
+def no_container() -> ProgrammingError:
+    """A schema or database that SHOW looks into and that does not exist (error 2043)."""
+    return ProgrammingError(
+        msg="SQL compilation error:\nObject does not exist, or operation cannot be performed.",
+        errno=2043,
+        sqlstate="02000",
     )
 
 

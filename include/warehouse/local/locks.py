@@ -28,7 +28,9 @@ class TableLocks:
     longer.
     """
 
-    def __init__(self, idle_limit_seconds: float = 60.0, wait_limit_seconds: float = 43_200.0) -> None:
+    def __init__(
+        self, idle_limit_seconds: float = 60.0, wait_limit_seconds: float = 43_200.0
+    ) -> None:
         self._condition = threading.Condition()
         self._holders: dict[str, LockOwner] = {}
         self._waiting: dict[LockOwner, str] = {}

@@ -50,7 +50,7 @@ class LocalWarehouse:
         """The server's own account of itself, or None if none answers for this folder."""
         try:
             address = f"http://{HOST}:{self.port}/health"
-            with urllib.request.urlopen(address, timeout=timeout) as response:  # noqa: S310
+            with urllib.request.urlopen(address, timeout=timeout) as response:
                 found: dict[str, Any] = json.load(response)
         except (OSError, ValueError, urllib.error.URLError):
             return None
@@ -66,17 +66,28 @@ class LocalWarehouse:
             return False
         if running := self._noted():
             raise WarehouseError(
-                f"A local warehouse of {self.folder} already runs on port {running['port']} as process "
-                f"{running['pid']}; stop it first with `python -m include.warehouse stop`."
+                f"A local warehouse of {self.folder} already runs on port {running['port']} as "
+                f"process {running['pid']}; stop it first with `python -m include.warehouse stop`."
             )
         self._refuse_taken_port()
         self.folder.mkdir(parents=True, exist_ok=True)
         self.run_folder.mkdir(parents=True, exist_ok=True)
         self._turn_log_over()
-        command = [sys.executable, "-m", "include.warehouse.local.serve", str(self.folder), str(self.port)]
+        command = [
+            sys.executable,
+            "-m",
+            "include.warehouse.local.serve",
+            str(self.folder),
+            str(self.port),
+        ]
         with self.log.open("ab") as log:
-            process = subprocess.Popen(  # noqa: S603
-                command, cwd=ROOT, stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True
+            process = subprocess.Popen(
+                command,
+                cwd=ROOT,
+                stdout=log,
+                stderr=log,
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
             )
         deadline = time.monotonic() + timeout
         while not self.health():
@@ -85,8 +96,8 @@ class LocalWarehouse:
             if time.monotonic() > deadline:
                 process.terminate()
                 raise WarehouseError(
-                    f"The local warehouse did not answer on port {self.port} within {timeout:.0f} s; "
-                    f"see {self.log}."
+                    f"The local warehouse did not answer on port {self.port} within "
+                    f"{timeout:.0f} s; see {self.log}."
                 )
             time.sleep(0.1)
         self.note.write_text(
@@ -121,7 +132,8 @@ class LocalWarehouse:
         """
         if self.health() or self._noted():
             raise WarehouseError(
-                "The local warehouse runs; stop it with `python -m include.warehouse stop` before resetting it."
+                "The local warehouse runs; stop it with `python -m include.warehouse stop` "
+                "before resetting it."
             )
         shutil.rmtree(self.folder, ignore_errors=True)
 
@@ -140,8 +152,8 @@ class LocalWarehouse:
                 probe.bind((HOST, self.port))
             except OSError as error:
                 raise WarehouseError(
-                    f"Port {self.port} on {HOST} cannot be used ({error.strerror}); set FIRN_LOCAL_PORT to "
-                    "another port."
+                    f"Port {self.port} on {HOST} cannot be used ({error.strerror}); set "
+                    "FIRN_LOCAL_PORT to another port."
                 ) from None
 
     def _turn_log_over(self) -> None:
@@ -179,8 +191,8 @@ def _start_time(pid: int) -> str:
     fields = _stat(pid)
     if len(fields) > 19:
         return fields[19]
-    found = subprocess.run(  # noqa: S603
-        ["ps", "-o", "lstart=", "-p", str(pid)],  # noqa: S607
+    found = subprocess.run(
+        ["ps", "-o", "lstart=", "-p", str(pid)],
         capture_output=True,
         text=True,
         check=False,

@@ -25,7 +25,9 @@ def serve(folder: Path, port: int) -> None:
         WarehouseError: the folder cannot be served.
     """
     logging.basicConfig(
-        format="%(asctime)s %(levelname)s %(name)s %(message)s", level=logging.INFO, stream=sys.stdout
+        format="%(asctime)s %(levelname)s %(name)s %(message)s",
+        level=logging.INFO,
+        stream=sys.stdout,
     )
     store = Store(folder, float(os.environ.get(IDLE_LIMIT_VARIABLE, "60")))
 
@@ -52,7 +54,7 @@ def main() -> None:
     try:
         serve(Path(folder), int(port))
     except WarehouseError as error:
-        print(error, file=sys.stderr)
+        sys.stderr.write(f"{error}\n")
         raise SystemExit(2) from None
 
 

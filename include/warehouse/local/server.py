@@ -12,7 +12,6 @@ import secrets
 import shutil
 import threading
 import time
-from base64 import b64encode
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -20,9 +19,6 @@ from typing import Any, TypeVar
 from urllib.parse import quote
 
 import duckdb
-import pyarrow as pa
-from fakesnow import arrow as wire
-from fakesnow.converter import from_binding
 from fakesnow.expr import normalise_ident
 from fakesnow.statement_type import DML_TYPE_IDS, SELECT, statement_type_id
 from fakesnow.transforms import SERVER_VERSION
@@ -33,7 +29,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from include.warehouse.local import dialect
+from include.warehouse.local import dialect, wire
 from include.warehouse.local.cursor import LocalCursor
 from include.warehouse.local.session import Session
 from include.warehouse.local.store import Store
@@ -188,12 +184,10 @@ class Server:
             logger.exception("statement failed unexpectedly: %s", sql[:2000])
             return _broken(f"{type(error).__name__}: {error}")
 
-    def upload_target(
-        self, cursor: LocalCursor, upload: Any, base_url: str
-    ) -> dict[str, Any]:
+    def upload_target(self, cursor: LocalCursor, upload: Any, base_url: str) -> dict[str, Any]:
         """Where the client sends the file of a PUT: an address of this server."""
         folder = Path(upload["stageInfo"]["location"])
-        file = folder / os.path.basename(upload["src_locations"][0])
+        file = folder / Path(upload["src_locations"][0]).name
         path = quote(str(file.relative_to(self.store.stages)))
         name = cursor.last_expression.args["put_stage_name"] if cursor.last_expression else ""
         # Google's is the one kind of stage to which the clients upload with a plain address.
@@ -261,7 +255,14 @@ class Server:
         query_id = request.path_params["query_id"]
         kept = session.results_cache.get(query_id)
         if kept is None:
-            return JSONResponse({"data": None, "code": "000709", "message": f"Statement {query_id} not found", "success": False})
+            return JSONResponse(
+                {
+                    "data": None,
+                    "code": "000709",
+                    "message": f"Statement {query_id} not found",
+                    "success": False,
+                }
+            )
         cursor = session.cursor()
         await self.thread(lambda: cursor.execute(f"select * from table(result_scan('{query_id}'))"))
         return JSONResponse(_result(session, cursor, "select 1", None))
@@ -323,18 +324,15 @@ def _bindings(bindings: dict[str, Any] | None) -> list[Any] | dict[str, Any] | _
     if not bindings:
         return None
     if not all(name.isdigit() for name in bindings):
-        return {name: _bound(binding) for name, binding in bindings.items()}
+        return {name: wire.bound(binding) for name, binding in bindings.items()}
     ordered = [bindings[str(position)] for position in range(1, len(bindings) + 1)]
     if any(isinstance(binding["value"], list) for binding in ordered):
         columns = [
-            [_bound({**binding, "value": value}) for value in binding["value"]] for binding in ordered
+            [wire.bound({**binding, "value": value}) for value in binding["value"]]
+            for binding in ordered
         ]
         return _Batch(list(zip(*columns, strict=True)))
-    return [_bound(binding) for binding in ordered]
-
-
-def _bound(binding: dict[str, Any]) -> Any:
-    return None if binding["value"] is None else from_binding(binding)
+    return [wire.bound(binding) for binding in ordered]
 
 
 def _session_info(session: Session) -> dict[str, Any]:
@@ -362,11 +360,7 @@ def _result(session: Session, cursor: LocalCursor, sql: str, batch: int | None) 
             ],
         }
     elif table is not None:
-        payload = wire.to_ipc(wire.to_sf(_wire_types(table), rowtype))
-        rows = {
-            "queryResultFormat": "arrow",
-            "rowsetBase64": b64encode(payload).decode("ascii"),
-        }
+        rows = {"queryResultFormat": "arrow", "rowsetBase64": wire.encoded(table, rowtype)}
     else:
         rows = {"queryResultFormat": "arrow", "rowsetBase64": ""}
     return {
@@ -392,7 +386,7 @@ def _final_names(session: Session) -> dict[str, Any]:
 def _described(session: Session, cursor: LocalCursor, sql: str) -> dict[str, Any]:
     statement = dialect.parse(sql)
     kind = statement_type_id(statement)
-    arrow = {"queryResultFormat": "arrow", "rowsetBase64": ""}
+    arrow: dict[str, Any] = {"queryResultFormat": "arrow", "rowsetBase64": ""}
     return {
         "data": {
             "rowtype": cursor.rowtype,
@@ -407,21 +401,6 @@ def _described(session: Session, cursor: LocalCursor, sql: str) -> dict[str, Any
         },
         "success": True,
     }
-
-
-def _wire_types(table: pa.Table) -> pa.Table:
-    """Arrow types that the Snowflake clients can read."""
-    wider = {pa.float32(): pa.float64(), pa.uint8(): pa.int64(), pa.uint16(): pa.int64(), pa.uint32(): pa.int64()}
-    for position, field in enumerate(table.schema):
-        kind = wider.get(field.type)
-        if pa.types.is_timestamp(field.type) and field.type.unit != "us":
-            kind = pa.timestamp("us", field.type.tz)
-        elif pa.types.is_dictionary(field.type) or pa.types.is_interval(field.type):
-            kind = pa.string()
-        if kind is not None:
-            column = table.column(position).cast(kind, safe=False)
-            table = table.set_column(position, field.name, column)
-    return table
 
 
 def _success(data: Any) -> JSONResponse:
@@ -453,6 +432,7 @@ def _broken(message: str) -> dict[str, Any]:
     return {
         "data": {"errorCode": "000603", "sqlState": "XX000", "internalError": True},
         "code": "000603",
-        "message": f"The local warehouse failed on this statement; its log has the details. {message}",
+        "message": "The local warehouse failed on this statement; its log has the details. "
+        + message,
         "success": False,
     }

@@ -29,7 +29,8 @@ TableName = tuple[str, str, str]
 class Operation(Protocol):
     """Something that writes, and that may run again after a conflict."""
 
-    def __call__(self) -> None: ...
+    def __call__(self) -> None:
+        """Write, in DuckDB alone."""
 
 
 class RecentResults(OrderedDict[str, tuple[Any, ...]]):
@@ -91,6 +92,7 @@ class Session(FakeSnowflakeConnection):
         return self._duck_conn
 
     def cursor(self, cursor_class: type[SnowflakeCursor] = SnowflakeCursor) -> Any:
+        """A cursor that runs statements in this session."""
         from include.warehouse.local.cursor import LocalCursor
 
         return LocalCursor(self)
@@ -139,13 +141,14 @@ class Session(FakeSnowflakeConnection):
         if self._rolled_back_by_server:
             self._rolled_back_by_server = False
             raise ProgrammingError(
-                msg="The transaction was rolled back because it blocked others while its session was "
-                "idle; begin it again.",
+                msg="The transaction was rolled back because it blocked others while its session "
+                "was idle; begin it again.",
                 errno=90229,
                 sqlstate="40000",
             )
 
     def idle_seconds(self) -> float:
+        """Seconds since the last statement ended; 0 while one runs."""
         return 0.0 if self._running else time.monotonic() - self.last_used
 
     def cancel(self) -> None:
@@ -156,6 +159,7 @@ class Session(FakeSnowflakeConnection):
     # -- transactions -------------------------------------------------------------------------
 
     def autocommit(self, mode: bool) -> None:
+        """Whether each statement is its own transaction; a change commits the open one."""
         self.commit_transaction()
         self._commit_each = mode
 
@@ -182,6 +186,7 @@ class Session(FakeSnowflakeConnection):
         self._end_transaction()
 
     def abandon_transaction(self) -> bool:
+        """Roll back for the sake of a waiting session; False if a statement runs again."""
         if not self.mutex.acquire(blocking=False):
             return False
         try:
@@ -251,6 +256,7 @@ class Session(FakeSnowflakeConnection):
                 time.sleep(random.uniform(0.01, 0.1))  # noqa: S311
 
     def close(self, retry: bool = True) -> None:
+        """End the session: its transaction is rolled back, its temporary tables are gone."""
         with self.mutex:
             if not self._is_closed:
                 with contextlib.suppress(duckdb.Error):

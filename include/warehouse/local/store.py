@@ -67,20 +67,23 @@ class Store:
                     f"{self.folder} holds databases without a format marker; move them away or run "
                     "`python -m include.warehouse reset`."
                 )
-            marker.write_text(FORMAT + "\n")
+            fresh = marker.with_suffix(".new")
+            fresh.write_text(FORMAT + "\n")
+            fresh.replace(marker)
         found = marker.read_text().strip()
         if found != FORMAT:
             raise WarehouseError(
-                f"The data in {self.folder} has the format '{found}', this version reads '{FORMAT}'; "
-                "run `python -m include.warehouse reset` to start with empty databases."
+                f"The data in {self.folder} has the format '{found}', this version reads "
+                f"'{FORMAT}'; run `python -m include.warehouse reset` to start with empty "
+                "databases."
             )
 
     def _check_space(self) -> None:
         free = shutil.disk_usage(self.folder).free
         if free < MINIMUM_FREE_BYTES:
             raise WarehouseError(
-                f"The disk that holds {self.folder} has only {free // 1024**2} MiB left; free at least "
-                f"{MINIMUM_FREE_BYTES // 1024**2} MiB or set FIRN_HOME to another disk."
+                f"The disk that holds {self.folder} has only {free // 1024**2} MiB left; free at "
+                f"least {MINIMUM_FREE_BYTES // 1024**2} MiB or set FIRN_HOME to another disk."
             )
 
     def _open(self) -> duckdb.DuckDBPyConnection:
@@ -98,7 +101,9 @@ class Store:
         hub.execute(f"SET allowed_directories = ['{self._quoted(self.folder)}/']")
         hub.execute("SET enable_external_access = false")
         hub.execute("SET GLOBAL TimeZone = 'UTC'")
-        hub.execute(f"ATTACH '{self._quoted(self.folder / 'account.db')}' AS {GLOBAL_DATABASE_NAME}")
+        hub.execute(
+            f"ATTACH '{self._quoted(self.folder / 'account.db')}' AS {GLOBAL_DATABASE_NAME}"
+        )
         hub.execute(info_schema.fs_global_creation_sql())
         hub.execute(show.fs_global_creation_sql())
         hub.execute(metadata.ACCOUNT_TABLES_SQL)

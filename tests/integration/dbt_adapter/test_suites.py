@@ -1,15 +1,56 @@
+"""dbt's own adapter tests, dbt-tests-adapter, with dbt-snowflake on the local warehouse.
+
+There is a test class here for every class of that package: as it is, or as `snowflake.py` adapts
+it. What cannot apply is in `not_applicable.py` with its reason; it runs too, and must fail, so that
+an entry that has become wrong shows.
+"""
+
 from __future__ import annotations
-import importlib,inspect,pathlib
-import dbt.tests.adapter as a
-root=pathlib.Path(list(a.__path__)[0])
-for f in sorted(root.rglob("*.py")):
-    name="dbt.tests.adapter."+".".join(f.relative_to(root).with_suffix("").parts)
-    if name.endswith("__init__"): continue
-    mod=importlib.import_module(name)
-    for cn,c in list(vars(mod).items()):
-        if inspect.isclass(c) and c.__module__==name:
-            t=[x for x in dir(c) if x.startswith("test") and inspect.isfunction(inspect.getattr_static(c,x))]
-            own=[k for k in vars(c) if not k.startswith('__')]
-            if not own or not t: continue
-            short=name[len("dbt.tests.adapter."):].replace(".","_")
-            globals()[f"Test_{short}_{cn}"]=type(f"Test_{short}_{cn}",(c,),{"__module__":__name__})
+
+import pytest
+
+from tests.integration.dbt_adapter import snowflake
+from tests.integration.dbt_adapter.not_applicable import NOT_APPLICABLE
+from tests.integration.dbt_adapter.suites import ABSTRACT, suites, tests_of
+
+pytestmark = [pytest.mark.integration, pytest.mark.slow]
+
+SUITES = suites()
+
+
+def _test_classes() -> dict[str, type]:
+    classes = {}
+    for name, suite in SUITES.items():
+        if name in ABSTRACT:
+            continue
+        adapted = snowflake.adapted(suite)
+        if not any(found.__name__ == suite.__name__ for found in adapted):
+            adapted = [suite, *adapted]
+        for found in adapted:
+            test_name = "Test_" + name.rpartition(".")[0].replace(".", "_") + "_" + found.__name__
+            classes[test_name] = type(
+                test_name, (found,), {"__module__": __name__, "suite": name, "__test__": True}
+            )
+    return classes
+
+
+globals().update(_test_classes())
+
+
+def test_scaffolding_runs_through_subclasses() -> None:
+    for name in ABSTRACT:
+        others = [suite for other, suite in SUITES.items() if other not in ABSTRACT]
+        assert any(issubclass(suite, SUITES[name]) for suite in others), name
+
+
+@pytest.mark.parametrize("name", NOT_APPLICABLE)
+def test_entry_of_not_applicable_names_a_test(name: str) -> None:
+    suite, _, test = name.partition("::")
+    assert suite in SUITES
+    assert suite not in ABSTRACT
+    assert not test or test in tests_of(SUITES[suite])
+
+
+def test_adapted_classes_belong_to_a_suite() -> None:
+    used = {found for suite in SUITES.values() for found in snowflake.adapted(suite)}
+    assert used == set(snowflake.classes())

@@ -37,7 +37,14 @@ TABLE = "_fs_global._firn.account_objects"
 def objects(statement: Expr, session: Session) -> str | None:
     """CREATE, ALTER, DROP, SHOW and DESCRIBE of account objects."""
     tokens = _tokens(statement)
-    if not tokens or tokens[0].upper() not in {"CREATE", "ALTER", "DROP", "SHOW", "DESCRIBE", "DESC"}:
+    if not tokens or tokens[0].upper() not in {
+        "CREATE",
+        "ALTER",
+        "DROP",
+        "SHOW",
+        "DESCRIBE",
+        "DESC",
+    }:
         return None
     verb = tokens[0].upper()
     rest = tokens[1:]
@@ -64,10 +71,16 @@ def _tokens(statement: Expr) -> list[str]:
     kind = str(statement.args.get("kind") or "").upper()
     if isinstance(statement, exp.Create | exp.Drop) and kind in {"WAREHOUSE", "ROLE", "USER"}:
         text = statement.sql(dialect="snowflake")
-        return command_tokens(exp.Command(this=text.split(" ", 1)[0], expression=text.split(" ", 1)[1]))
+        return command_tokens(
+            exp.Command(this=text.split(" ", 1)[0], expression=text.split(" ", 1)[1])
+        )
     if isinstance(statement, exp.Describe) and kind in {"WAREHOUSE", "ROLE", "USER"}:
         return ["DESCRIBE", kind, statement.this.name]
-    if isinstance(statement, exp.Show) and statement.name.upper() in {"USERS", "WAREHOUSES", "ROLES"}:
+    if isinstance(statement, exp.Show) and statement.name.upper() in {
+        "USERS",
+        "WAREHOUSES",
+        "ROLES",
+    }:
         text = statement.sql(dialect="snowflake")
         return command_tokens(exp.Command(this="SHOW", expression=text.split(" ", 1)[1]))
     return []
@@ -95,7 +108,7 @@ def _exists_clause(tokens: list[str]) -> tuple[bool, list[str]]:
 
 def _found(session: Session, kind: str, name: str) -> bool:
     found = session.duck.execute(
-        f"SELECT 1 FROM {TABLE} WHERE kind = ? AND name = ?",  # noqa: S608
+        f"SELECT 1 FROM {TABLE} WHERE kind = ? AND name = ?",
         (kind, name),
     ).fetchone()
     return found is not None
@@ -111,7 +124,7 @@ def _create(
             raise compilation_error(f"Object '{name}' already exists.")
         _delete(session, kind, name)
     session.duck.execute(
-        f"INSERT INTO {TABLE} VALUES (?, ?, ?, '', now())",  # noqa: S608
+        f"INSERT INTO {TABLE} VALUES (?, ?, ?, '', now())",
         (kind, name, json.dumps(_public(properties))),
     )
     return answers.status(f"{kind.capitalize()} {name} successfully created.")
@@ -125,7 +138,7 @@ def _alter(
             return answers.SUCCESS
         raise not_found(kind.capitalize(), name)
     session.duck.execute(
-        f"UPDATE {TABLE} SET properties = ? WHERE kind = ? AND name = ?",  # noqa: S608
+        f"UPDATE {TABLE} SET properties = ? WHERE kind = ? AND name = ?",
         (json.dumps(_public(properties)), kind, name),
     )
     return answers.SUCCESS
@@ -146,13 +159,13 @@ def _describe(
     if not _found(session, kind, name):
         raise not_found(kind.capitalize(), name)
     return (
-        f"SELECT name AS \"property\", properties AS \"value\" FROM {TABLE} "  # noqa: S608
+        f'SELECT name AS "property", properties AS "value" FROM {TABLE} '
         f"WHERE kind = {answers.literal(kind)} AND name = {answers.literal(name)}"
     )
 
 
 def _delete(session: Session, kind: str, name: str) -> None:
-    session.duck.execute(f"DELETE FROM {TABLE} WHERE kind = ? AND name = ?", (kind, name))  # noqa: S608
+    session.duck.execute(f"DELETE FROM {TABLE} WHERE kind = ? AND name = ?", (kind, name))
 
 
 def _public(properties: list[str]) -> list[str]:
@@ -171,8 +184,8 @@ def _show(kind: str, rest: list[str]) -> str:
     if "LIKE" in words:
         condition += f" AND name ILIKE {answers.literal(rest[words.index('LIKE') + 1])}"
     return (
-        "SELECT created AS \"created_on\", name AS \"name\", 'STARTED' AS \"state\", "  # noqa: S608
-        "comment AS \"comment\", 'ACCOUNTADMIN' AS \"owner\", properties AS \"properties\" "
+        'SELECT created AS "created_on", name AS "name", \'STARTED\' AS "state", '
+        'comment AS "comment", \'ACCOUNTADMIN\' AS "owner", properties AS "properties" '
         f"FROM {TABLE} WHERE {condition} ORDER BY name"
     )
 
@@ -224,12 +237,12 @@ def _show_grants(rest: list[str]) -> str:
         name = " ".join(words[1:]).replace(" . ", ".")
         condition = f"object_name = {answers.literal(name)}"
     return (
-        "SELECT created AS \"created_on\", privilege AS \"privilege\", "  # noqa: S608
+        'SELECT created AS "created_on", privilege AS "privilege", '
         "split_part(object_name, ' ', 1) AS \"granted_on\", "
         "array_to_string(string_split(object_name, ' ')[2:], ' ') AS \"name\", "
         "split_part(grantee, ' ', 1) AS \"granted_to\", "
         "array_to_string(string_split(grantee, ' ')[2:], ' ') AS \"grantee_name\", "
-        "grant_option AS \"grant_option\", 'ACCOUNTADMIN' AS \"granted_by\" "
+        'grant_option AS "grant_option", \'ACCOUNTADMIN\' AS "granted_by" '
         f"FROM _fs_global._firn.grants WHERE {condition} ORDER BY object_name, privilege"
     )
 

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 
 MACROS_SQL = """
 CREATE OR REPLACE MACRO _fs_global.main._firn_signed(value) AS (
-    CASE WHEN value >= 9223372036854775808::HUGEINT THEN (value - 18446744073709551616::HUGEINT)::BIGINT
+    CASE WHEN value >= 9223372036854775808::HUGEINT
+        THEN (value - 18446744073709551616::HUGEINT)::BIGINT
         ELSE value::BIGINT END
 );
 """
@@ -33,7 +34,8 @@ def hashes(statement: Expr, session: Session) -> Expr:
         distinct = arguments and isinstance(arguments[0], exp.Distinct)
         columns = arguments[0].expressions if distinct else arguments
         row = exp.Cast(
-            this=exp.Anonymous(this="hash", expressions=columns), to=exp.DataType.build("hugeint", "duckdb")
+            this=exp.Anonymous(this="hash", expressions=columns),
+            to=exp.DataType.build("hugeint", "duckdb"),
         )
         total = exp.Anonymous(
             this="sum", expressions=[exp.Distinct(expressions=[row]) if distinct else row]
@@ -83,8 +85,13 @@ def zero_division(statement: Expr, session: Session) -> Expr:
         check = exp.Case(
             ifs=[
                 exp.If(
-                    this=exp.EQ(this=exp.Paren(this=node.expression.copy()), expression=exp.Literal.number(0)),
-                    true=exp.Anonymous(this="error", expressions=[exp.Literal.string("Division by zero")]),
+                    this=exp.EQ(
+                        this=exp.Paren(this=node.expression.copy()),
+                        expression=exp.Literal.number(0),
+                    ),
+                    true=exp.Anonymous(
+                        this="error", expressions=[exp.Literal.string("Division by zero")]
+                    ),
                 )
             ],
             default=exp.Paren(this=node.expression.copy()),
@@ -104,10 +111,12 @@ def _may_be_zero(divisor: Expr) -> bool:
 
 def _calls(statement: Expr, *names: str) -> list[Expr]:
     wanted = set(names)
-    found = []
+    found: list[Expr] = []
     for node in statement.find_all(exp.Func):
-        written = str(node.meta.get("name") or node.sql_name()).upper()
-        name = node.name.upper() if isinstance(node, exp.Anonymous | exp.AnonymousAggFunc) else written
+        written = str(node.meta.get("written") or node.sql_name()).upper()
+        name = (
+            node.name.upper() if isinstance(node, exp.Anonymous | exp.AnonymousAggFunc) else written
+        )
         if name in wanted:
             found.append(node)
     return found

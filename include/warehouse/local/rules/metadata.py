@@ -9,14 +9,24 @@ from typing import TYPE_CHECKING
 import duckdb
 from sqlglot import Expr, exp
 
-from include.warehouse.local.errors import not_found
+from include.warehouse.local.errors import no_container, not_found
 from include.warehouse.local.rules import answers, names
 from include.warehouse.local.rules.answers import literal
 
 if TYPE_CHECKING:
     from include.warehouse.local.session import Session
 
-INTEGERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT")
+INTEGERS = (
+    "TINYINT",
+    "SMALLINT",
+    "INTEGER",
+    "BIGINT",
+    "HUGEINT",
+    "UTINYINT",
+    "USMALLINT",
+    "UINTEGER",
+    "UBIGINT",
+)
 KEPT_BY_TABLE = tuple(
     (name, tuple(f"{prefix}{column}" for column in columns))
     for name, prefix, columns in (
@@ -35,6 +45,7 @@ KEPT_BY_TABLE = tuple(
     )
 )
 """Where something is remembered of a table, with the columns of its full name."""
+TERSE = ("created_on", "name", "kind", "database_name", "schema_name")
 MAXIMUM_TEXT = 16_777_216
 HIDDEN_DATABASES = "('memory', 'system', 'temp', '_fs_global')"
 HIDDEN_SCHEMAS = "('main', 'pg_catalog', '_fs_information_schema', 'information_schema')"
@@ -102,7 +113,7 @@ WHERE c.schema_name NOT IN {HIDDEN_SCHEMAS} AND c.database_name NOT IN {HIDDEN_D
 
 
 def database_views_sql(database: str) -> str:
-    """INFORMATION_SCHEMA.TABLES of a database: tables and views, with the time of the last write."""
+    """INFORMATION_SCHEMA.TABLES of a database: tables, views, and when they were last written."""
     constants = """
     'NO' AS "IS_TRANSIENT", k.expression AS "CLUSTERING_KEY", o.row_count AS "ROW_COUNT",
     CASE WHEN o.row_count IS NOT NULL THEN 0 END AS "BYTES", 1 AS "RETENTION_TIME",
@@ -126,12 +137,15 @@ FROM (
         estimated_size AS row_count
     FROM duckdb_tables()
     UNION ALL
-    SELECT database_name, schema_name, view_name, 'VIEW', NULL FROM duckdb_views() WHERE NOT internal
+    SELECT database_name, schema_name, view_name, 'VIEW', NULL
+    FROM duckdb_views() WHERE NOT internal
 ) AS o
 LEFT JOIN _fs_global._firn.table_times AS t
-    ON t.database_name = o.database_name AND t.schema_name = o.schema_name AND t.table_name = o.name
+    ON t.database_name = o.database_name AND t.schema_name = o.schema_name
+        AND t.table_name = o.name
 LEFT JOIN _fs_global._firn.clustering AS k
-    ON k.database_name = o.database_name AND k.schema_name = o.schema_name AND k.table_name = o.name
+    ON k.database_name = o.database_name AND k.schema_name = o.schema_name
+        AND k.table_name = o.name
 LEFT JOIN _fs_global._fs_information_schema._fs_tables_ext AS e
     ON e.ext_table_catalog = o.database_name AND e.ext_table_schema = o.schema_name
     AND e.ext_table_name = o.name
@@ -159,7 +173,7 @@ def forget_table(connection: duckdb.DuckDBPyConnection, table: tuple[str, str, s
     """Drop what is remembered of a table besides its data; `created` starts anew."""
     for name, columns in KEPT_BY_TABLE:
         condition = " AND ".join(f"{column} = ?" for column in columns)
-        connection.execute(f"DELETE FROM _fs_global.{name} WHERE {condition}", table)  # noqa: S608
+        connection.execute(f"DELETE FROM _fs_global.{name} WHERE {condition}", table)
 
 
 def rename_table(
@@ -169,7 +183,7 @@ def rename_table(
     for name, columns in KEPT_BY_TABLE:
         condition = " AND ".join(f"{column} = ?" for column in columns)
         connection.execute(
-            f"UPDATE _fs_global.{name} SET {columns[2]} = ? WHERE {condition}",  # noqa: S608
+            f"UPDATE _fs_global.{name} SET {columns[2]} = ? WHERE {condition}",
             (new[2], *old),
         )
 
@@ -180,11 +194,11 @@ def show(statement: Expr, session: Session) -> str | None:
         return None
     kind = statement.name.upper()
     if kind == "DATABASES":
-        source, columns = _databases(session), ("created_on", "name", "kind", "database_name", "schema_name")
+        source = _databases(session)
     elif kind == "SCHEMAS":
-        source, columns = _schemas(session), ("created_on", "name", "kind", "database_name", "schema_name")
+        source = _schemas(session)
     elif kind in {"OBJECTS", "TABLES", "VIEWS"}:
-        source, columns = _objects(kind), ("created_on", "name", "kind", "database_name", "schema_name")
+        source = _objects(kind)
     else:
         return None
     conditions = _scope(statement, session, kind)
@@ -195,17 +209,22 @@ def show(statement: Expr, session: Session) -> str | None:
     if isinstance(start := statement.args.get("from_"), Expr):
         conditions.append(f"name > {literal(start.name)}")
     limit = statement.args.get("limit")
-    chosen = ", ".join(f'"{column}"' for column in columns) if statement.args.get("terse") else "*"
+    limited = limit.sql() if isinstance(limit, Expr) else ""
+    chosen = ", ".join(f'"{column}"' for column in TERSE) if statement.args.get("terse") else "*"
     return (
         f"SELECT {chosen} FROM ({source}) WHERE {' AND '.join(conditions)} "
-        f"ORDER BY database_name, schema_name, name {limit.sql() if isinstance(limit, Expr) else ''}"
+        f"ORDER BY database_name, schema_name, name {limited}"
     )
 
 
 def _scope(statement: exp.Show, session: Session, kind: str) -> list[str]:
     scope = statement.args.get("scope_kind")
     table = statement.find(exp.Table)
-    parts = [part.name if part.args.get("quoted") else part.name.upper() for part in table.parts] if table else []
+    parts = (
+        [part.name if part.args.get("quoted") else part.name.upper() for part in table.parts]
+        if table
+        else []
+    )
     conditions = ["true"]
     if kind == "DATABASES" or scope == "ACCOUNT":
         return conditions
@@ -219,11 +238,11 @@ def _scope(statement: exp.Show, session: Session, kind: str) -> list[str]:
     if database:
         conditions.append(f"database_name = {literal(database)}")
         if database not in _database_names(session):
-            raise not_found("Database", database)
+            raise no_container()
     if schema:
         conditions.append(f"schema_name = {literal(schema)}")
         if parts and not names.schema_exists(session, str(database), schema):
-            raise not_found("Schema", f"{database}.{schema}")
+            raise no_container()
     return conditions
 
 
@@ -279,9 +298,11 @@ def _objects(kind: str) -> str:
     return f"""
     SELECT {columns} FROM ({source}) AS o
     LEFT JOIN _fs_global._firn.table_times AS t
-        ON t.database_name = o.database_name AND t.schema_name = o.schema_name AND t.table_name = o.name
+        ON t.database_name = o.database_name AND t.schema_name = o.schema_name
+        AND t.table_name = o.name
     LEFT JOIN _fs_global._firn.clustering AS k
-        ON k.database_name = o.database_name AND k.schema_name = o.schema_name AND k.table_name = o.name
+        ON k.database_name = o.database_name AND k.schema_name = o.schema_name
+        AND k.table_name = o.name
     LEFT JOIN _fs_global._fs_information_schema._fs_tables_ext AS e
         ON e.ext_table_catalog = o.database_name AND e.ext_table_schema = o.schema_name
         AND e.ext_table_name = o.name

@@ -25,8 +25,8 @@ def resolve(table: exp.Table, session: Session) -> TableName:
     name = _stored(table.this) or table.name
     if not database:
         raise ProgrammingError(
-            msg=f"Cannot resolve '{name}'. This session does not have a current database. Call 'USE "
-            "DATABASE', or use a qualified name.",
+            msg=f"Cannot resolve '{name}'. This session does not have a current database. Call "
+            "'USE DATABASE', or use a qualified name.",
             errno=90105,
             sqlstate="22000",
         )
@@ -147,7 +147,7 @@ def session_variables(statement: Expr, session: Session) -> Expr:
         if isinstance(parameter.this, exp.Literal):
             continue
         name = parameter.name.upper()
-        values = {key.upper(): value for key, value in session.variables._variables.items()}  # noqa: SLF001
+        values = {key.upper(): value for key, value in session.variables._variables.items()}
         if name not in values:
             raise ProgrammingError(
                 msg=f"SQL compilation error:\nSession variable '${name}' does not exist",

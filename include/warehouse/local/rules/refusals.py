@@ -56,7 +56,7 @@ def check(statement: Expr) -> None:
 
 
 def foreign_statements(statement: Expr) -> None:
-    """Statements of DuckDB and other engines: ATTACH, PRAGMA, INSTALL, COPY to a local file, …"""
+    """Statements of DuckDB and other engines: ATTACH, PRAGMA, INSTALL, COPY to a local file."""
     if isinstance(statement, exp.Command):
         words = command_words(statement)
         if not words or words[0] not in COMMANDS:
@@ -71,7 +71,10 @@ def foreign_statements(statement: Expr) -> None:
             raise compilation_error(f"syntax error: unexpected '{statement.this.name}'.")
     elif isinstance(statement, exp.Copy) and not statement.args.get("kind"):
         raise compilation_error("syntax error: unexpected 'TO'; COPY INTO loads and unloads.")
-    elif not isinstance(statement, STATEMENTS) and type(statement).__name__ not in {"ListStage", "Undrop"}:
+    elif not isinstance(statement, STATEMENTS) and type(statement).__name__ not in {
+        "ListStage",
+        "Undrop",
+    }:
         raise compilation_error(f"syntax error: unexpected '{statement.key.upper()}'.")
 
 
@@ -86,7 +89,10 @@ def account_features(statement: Expr) -> None:
         return
     kind = str(statement.args.get("kind") or "").upper().split()
     _refuse_kind(kind)
-    for prefix, found in (("DYNAMIC", exp.DynamicProperty), ("MATERIALIZED", exp.MaterializedProperty)):
+    for prefix, found in (
+        ("DYNAMIC", exp.DynamicProperty),
+        ("MATERIALIZED", exp.MaterializedProperty),
+    ):
         if statement.find(found):
             _refuse_kind([prefix, *kind])
 
@@ -100,7 +106,9 @@ def _refuse_kind(words: list[str]) -> None:
 def local_files(statement: Expr) -> None:
     """A file named as if it were a table; staged files are read with COPY or FROM @stage."""
     for table in statement.find_all(exp.Table):
-        if isinstance(table.this, exp.Literal) and not isinstance(statement, exp.Copy | exp.Put | exp.Get):
+        if isinstance(table.this, exp.Literal) and not isinstance(
+            statement, exp.Copy | exp.Put | exp.Get
+        ):
             raise compilation_error(
                 f"syntax error: unexpected '{table.this.name}'. Files are read from a stage."
             )
@@ -109,7 +117,7 @@ def local_files(statement: Expr) -> None:
             raise _unknown_function(
                 table.this.name
                 if isinstance(table.this, exp.Anonymous)
-                else str(table.this.meta.get("name") or table.this.sql_name())
+                else str(table.this.meta.get("written") or table.this.sql_name())
             )
 
 
@@ -137,7 +145,7 @@ def unknown_functions(statement: Expr) -> None:
     """Functions that are not in Snowflake's list, DuckDB's own above all."""
     known = snowflake_functions()
     for node in statement.find_all(exp.Func):
-        written = node.meta.get("name") if not isinstance(node, exp.Anonymous) else node.name
+        written = node.meta.get("written") if not isinstance(node, exp.Anonymous) else node.name
         if not written or isinstance(node.parent, exp.Dot):
             continue
         name = str(written).upper()
@@ -156,7 +164,9 @@ def _unknown_function(name: str) -> ProgrammingError:
 @cache
 def snowflake_functions() -> frozenset[str]:
     """The names of Snowflake's built-in functions and keywords that are written like functions."""
-    text = resources.files("include.warehouse.local").joinpath("snowflake_functions.txt").read_text()
+    text = (
+        resources.files("include.warehouse.local").joinpath("snowflake_functions.txt").read_text()
+    )
     return frozenset(
         name for line in text.splitlines() if not line.startswith("#") for name in line.split()
     )

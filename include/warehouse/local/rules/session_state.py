@@ -33,7 +33,9 @@ QUERY_TAG_LIMIT = 2000
 
 def alter_session(statement: Expr, session: Session) -> str | None:
     """ALTER SESSION SET and UNSET; the parameters are kept, and AUTOCOMMIT takes effect."""
-    if not (isinstance(statement, exp.Alter) and str(statement.args.get("kind")).upper() == "SESSION"):
+    if not (
+        isinstance(statement, exp.Alter) and str(statement.args.get("kind")).upper() == "SESSION"
+    ):
         return None
     for action in statement.args.get("actions") or []:
         for item in action.expressions:
@@ -49,7 +51,7 @@ def alter_session(statement: Expr, session: Session) -> str | None:
                 value = _text(assignment.expression)
                 if name == "QUERY_TAG" and len(value) > QUERY_TAG_LIMIT:
                     raise compilation_error(
-                        f"QUERY_TAG has {len(value)} characters, at most {QUERY_TAG_LIMIT} are allowed"
+                        f"QUERY_TAG has {len(value)} characters, {QUERY_TAG_LIMIT} are allowed"
                     )
                 session.parameters[name] = value
             if name == "AUTOCOMMIT":
@@ -60,7 +62,11 @@ def alter_session(statement: Expr, session: Session) -> str | None:
 def _text(value: Expr) -> str:
     if isinstance(value, exp.Boolean):
         return "true" if value.this else "false"
-    return value.name if isinstance(value, exp.Literal | exp.Column | exp.Var) else value.sql("snowflake")
+    return (
+        value.name
+        if isinstance(value, exp.Literal | exp.Column | exp.Var)
+        else value.sql("snowflake")
+    )
 
 
 def show_parameters(statement: Expr, session: Session) -> str | None:
@@ -112,7 +118,8 @@ def use_database_or_schema(statement: Expr, session: Session) -> str | None:
         part.name if part.args.get("quoted") else part.name.upper() for part in statement.this.parts
     ]
     if word == "SCHEMA" or (not word and len(parts) == 2):
-        database, schema = (parts if len(parts) == 2 else [session.database, parts[0]])[:2]
+        schema: str | None = parts[-1]
+        database = parts[0] if len(parts) == 2 else session.database
         if not database:
             raise compilation_error("USE SCHEMA needs a current database or a qualified name")
     else:
@@ -175,5 +182,3 @@ def command_tokens(statement: Expr) -> list[str]:
 def command_words(statement: Expr) -> list[str]:
     """The same in upper case, for recognising a statement."""
     return [token.upper() for token in command_tokens(statement)]
-
-

@@ -105,7 +105,9 @@ def _tables(session: Session, database: str, schema: str | None = None) -> list[
     return [(row[0], row[1]) for row in rows]
 
 
-def _views(session: Session, database: str, schema: str | None = None) -> list[tuple[str, str, str]]:
+def _views(
+    session: Session, database: str, schema: str | None = None
+) -> list[tuple[str, str, str]]:
     rows = session.duck.execute(
         "SELECT schema_name, view_name, sql FROM duckdb_views() WHERE NOT internal "
         "AND database_name = ? AND (? IS NULL OR schema_name = ?) "
@@ -115,11 +117,15 @@ def _views(session: Session, database: str, schema: str | None = None) -> list[t
     return [(row[0], row[1], row[2]) for row in rows]
 
 
-def _clone_schema(session: Session, of: tuple[str, str], to: tuple[str, str], replace: bool) -> None:
+def _clone_schema(
+    session: Session, of: tuple[str, str], to: tuple[str, str], replace: bool
+) -> None:
     if not names.schema_exists(session, *of):
         raise not_found("Schema", ".".join(of))
     if replace:
-        session.duck.execute(f"DROP SCHEMA IF EXISTS {identifier(to[0])}.{identifier(to[1])} CASCADE")
+        session.duck.execute(
+            f"DROP SCHEMA IF EXISTS {identifier(to[0])}.{identifier(to[1])} CASCADE"
+        )
     session.duck.execute(f"CREATE SCHEMA {identifier(to[0])}.{identifier(to[1])}")
     for _, name in _tables(session, *of):
         _copy_table(session, (*of, name), (*to, name))
@@ -133,7 +139,7 @@ def _clone_database(session: Session, of: str, to: str, replace: bool) -> None:
     create_database_file(session, to, if_not_exists=False)
     schemas = session.duck.execute(
         "SELECT schema_name FROM duckdb_schemas() WHERE database_name = ? "
-        "AND schema_name NOT IN ('main', 'pg_catalog', 'information_schema', '_fs_information_schema')",
+        f"AND schema_name NOT IN {metadata.HIDDEN_SCHEMAS}",
         (of,),
     ).fetchall()
     for (schema,) in schemas:
@@ -188,7 +194,11 @@ def databases(statement: Expr, session: Session) -> Action | None:
     if statement.args.get("clone"):
         return None
     table = statement.find(exp.Table)
-    name = (table.name if table is not None and table.this.args.get("quoted") else (table or statement).name.upper())
+    name = (
+        table.name
+        if table is not None and table.this.args.get("quoted")
+        else (table or statement).name.upper()
+    )
 
     def create() -> str:
         if statement.args.get("replace"):
@@ -278,7 +288,13 @@ def _comment_targets(
         column = statement.this
         parts = [part for part in column.parts if isinstance(part, exp.Identifier)]
         table = exp.Table(
-            **dict(zip(("this", "db", "catalog"), [part.copy() for part in reversed(parts[:-1])], strict=False))
+            **dict(
+                zip(
+                    ("this", "db", "catalog"),
+                    [part.copy() for part in reversed(parts[:-1])],
+                    strict=False,
+                )
+            )
         )
         return names.resolve(table, session), [(_stored_name(parts[-1]), statement.expression.name)]
     tokens = _alter_tokens(statement)
@@ -364,7 +380,11 @@ def contract(statement: Expr) -> list[Expr]:
         and statement.expression is not None
     ):
         return [statement]
-    columns = [column.this.copy() for column in statement.this.expressions if isinstance(column, exp.ColumnDef)]
+    columns = [
+        column.this.copy()
+        for column in statement.this.expressions
+        if isinstance(column, exp.ColumnDef)
+    ]
     create = statement.copy()
     create.set("expression", None)
     insert = exp.Insert(
@@ -407,7 +427,8 @@ def record(statement: Expr, name: TableName, session: Session) -> None:
                 name,
             )
             connection.execute(
-                "INSERT INTO _fs_global._firn.clustering VALUES (?, ?, ?, ?)", (*name, clustering_key)
+                "INSERT INTO _fs_global._firn.clustering VALUES (?, ?, ?, ?)",
+                (*name, clustering_key),
             )
         if comment:
             connection.execute(

@@ -59,7 +59,11 @@ def text_lengths(statement: Expr, session: Session) -> Expr:
         return statement
     for column in list(statement.this.find_all(exp.ColumnDef)):
         kind = column.kind
-        if kind is None or kind.this not in (exp.DataType.Type.VARCHAR, exp.DataType.Type.CHAR, exp.DataType.Type.TEXT):
+        if kind is None or kind.this not in (
+            exp.DataType.Type.VARCHAR,
+            exp.DataType.Type.CHAR,
+            exp.DataType.Type.TEXT,
+        ):
             continue
         limit = kind.find(exp.DataTypeParam)
         if limit is None:

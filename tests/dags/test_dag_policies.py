@@ -1,0 +1,100 @@
+"""What every DAG has to keep to, read from the DAG folder as Airflow reads it."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from include.orchestration.environment import REPOSITORY
+
+FILES = sorted(path for path in (REPOSITORY / "dags").glob("*.py"))
+
+
+def test_there_are_dags_and_all_of_them_import(scheduled: dict[str, Any]) -> None:
+    assert scheduled["import_errors"] == {}
+    assert sorted(scheduled["dags"]) == [path.stem for path in FILES]
+    assert FILES
+
+
+def test_parsing_starts_no_program_and_opens_no_connection(scheduled: dict[str, Any]) -> None:
+    assert scheduled["forbidden"] == []
+
+
+@pytest.mark.parametrize(
+    "module", ["dbt.cli", "dbt.adapters.snowflake", "pandas", "pyarrow", "duckdb", "fakesnow"]
+)
+def test_parsing_imports_nothing_heavy(scheduled: dict[str, Any], module: str) -> None:
+    loaded = [name for name in scheduled["modules"] if name == module or name.startswith(module + ".")]
+    assert loaded == []
+    assert "include.orchestration.dbt_tasks" in scheduled["modules"]
+
+
+def test_a_dag_is_named_after_its_file_domain_pipeline_and_schedule(
+    scheduled: dict[str, Any],
+) -> None:
+    for dag_id, dag in scheduled["dags"].items():
+        assert Path(dag["file"]).stem == dag_id
+        assert re.fullmatch(r"[a-z0-9]+(_[a-z0-9]+)*__[a-z0-9_]+?__[a-z0-9]+", dag_id)
+
+
+def test_runs_do_not_pile_up(scheduled: dict[str, Any]) -> None:
+    for dag_id, dag in scheduled["dags"].items():
+        assert dag["catchup"] is False, dag_id
+        assert dag["max_active_runs"] == 1, dag_id
+
+
+def test_every_dag_says_what_it_does_and_to_whom_it_belongs(scheduled: dict[str, Any]) -> None:
+    for dag_id, dag in scheduled["dags"].items():
+        docstring = ast.get_docstring(ast.parse(Path(dag["file"]).read_text()))
+        assert docstring, dag_id
+        assert docstring.splitlines()[0] in dag["doc_md"], dag_id
+        assert dag_id.split("__")[0] in dag["tags"], dag_id
+        owners = {task["owner"] for task in dag["tasks"].values()}
+        assert owners == {"analytics-engineering"}, dag_id
+
+
+def test_every_task_is_retried_and_bounded(scheduled: dict[str, Any]) -> None:
+    for dag in scheduled["dags"].values():
+        for task_id, task in dag["tasks"].items():
+            assert task["retries"] == 2, task_id
+            assert task["retry_minutes"] == 15, task_id
+            assert task["timeout"], task_id
+
+
+def test_a_headless_run_waits_for_no_retry(headless: dict[str, Any]) -> None:
+    for dag in headless["dags"].values():
+        assert {task["retries"] for task in dag["tasks"].values()} == {0}
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda path: path.stem)
+def test_the_start_date_is_written_down(file: Path) -> None:
+    tree = ast.parse(file.read_text())
+    dates = [
+        keyword.value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call)
+        for keyword in node.keywords
+        if keyword.arg == "start_date"
+    ]
+    assert dates
+    for date in dates:
+        assert isinstance(date, ast.Call)
+        assert all(isinstance(argument, ast.Constant) for argument in date.args)
+        called = ast.unparse(date.func)
+        assert called.endswith("datetime"), f"{called} depends on when it is called"
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda path: path.stem)
+def test_a_dag_file_has_no_dbt_configuration_of_its_own(file: Path) -> None:
+    assert not re.search(r"\bcosmos\b|profiles\.yml|dbt_project", file.read_text())
+
+
+def test_the_orders_pipeline_keeps_its_schedule(scheduled: dict[str, Any]) -> None:
+    dag = scheduled["dags"]["tpch__orders__4h"]
+    assert dag["schedule"] == "0 */4 * * *"
+    assert dag["start_date"].startswith("2025-01-01")
+    assert dag["params"]["full_refresh"]["type"] == "boolean"

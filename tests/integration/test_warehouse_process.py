@@ -1,0 +1,232 @@
+"""The server as a process: starting, stopping, being killed, running out of things."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from snowflake.connector.errors import Error as SnowflakeError
+
+from include.warehouse.connection import WarehouseUnreachableError
+from include.warehouse.local.process import ROOT
+
+pytestmark = pytest.mark.integration
+
+
+def command(warehouse, *arguments: str, **kwargs) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "include.warehouse", *arguments],
+        cwd=ROOT,
+        env=warehouse.environment() | {"COLUMNS": "200", "PYTHONWARNINGS": "ignore"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        **kwargs,
+    )
+
+
+def kill(warehouse) -> None:
+    os.kill(warehouse.process.health()["pid"], signal.SIGKILL)
+    while warehouse.process.health(timeout=0.2):
+        time.sleep(0.05)
+
+
+def rows(warehouse, statement: str):
+    with warehouse.connect(database="RAW", schema="PUBLIC") as connection:
+        return connection.cursor().execute(statement).fetchall()
+
+
+def test_data_survives_a_stop(own_warehouse):
+    rows(own_warehouse, "create table t as select 1 as id")
+    rows(own_warehouse, "comment on table t is 'kept'")
+    rows(own_warehouse, "create role kept")
+    assert command(own_warehouse, "stop").returncode == 0
+    with pytest.raises(WarehouseUnreachableError):
+        rows(own_warehouse, "select 1")
+    assert command(own_warehouse, "start").returncode == 0
+    assert rows(own_warehouse, "select * from t") == [(1,)]
+    assert rows(own_warehouse, "show tables like 't'")[0][5] == "kept"
+    assert [row[1] for row in rows(own_warehouse, "show roles like 'kept'")] == ["KEPT"]
+
+
+def test_commands_tell_the_state(own_warehouse):
+    running = command(own_warehouse, "status")
+    assert running.returncode == 0
+    assert str(own_warehouse.home) in running.stdout
+    again = command(own_warehouse, "start")
+    assert (again.returncode, "Already running" in again.stdout) == (0, True)
+    refused = command(own_warehouse, "reset", "--yes")
+    assert (refused.returncode, "stop it with" in refused.stderr) == (2, True)
+    command(own_warehouse, "stop")
+    stopped = command(own_warehouse, "status")
+    assert (stopped.returncode, "does not run" in stopped.stdout) == (1, True)
+    assert command(own_warehouse, "stop").returncode == 0
+    unreachable = command(own_warehouse, "sql", "select 1")
+    assert unreachable.returncode == 2
+    assert str(own_warehouse.port) in unreachable.stderr
+    assert command(own_warehouse, "reset", "--yes").returncode == 0
+    assert not (own_warehouse.home / "warehouse").exists()
+
+
+def test_sql_command(own_warehouse):
+    shown = command(own_warehouse, "sql", "select 1 as one; select 'b' as letter")
+    assert shown.returncode == 0
+    assert re.search(r"ONE[\s\S]*1[\s\S]*LETTER[\s\S]*b", shown.stdout)
+    piped = command(own_warehouse, "sql", input="select 40 + 2 as answer")
+    assert "42" in piped.stdout
+    wrong = command(own_warehouse, "sql", "select * from nowhere.at.all")
+    assert wrong.returncode == 2
+    assert len(wrong.stderr.strip().splitlines()) == 1
+
+
+def test_port_taken(own_warehouse):
+    command(own_warehouse, "stop")
+    with socket.socket() as taken:
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        taken.bind(("127.0.0.1", own_warehouse.port))
+        taken.listen()
+        refused = command(own_warehouse, "start")
+    assert refused.returncode == 2
+    assert f"Port {own_warehouse.port}" in refused.stderr
+    assert "FIRN_LOCAL_PORT" in refused.stderr
+
+
+def test_it_listens_on_loopback_alone(own_warehouse):
+    address = f"{own_warehouse.port:04X}"
+    listening = [
+        line.split()[1]
+        for table in ("/proc/net/tcp", "/proc/net/tcp6")
+        if Path(table).exists()
+        for line in Path(table).read_text().splitlines()[1:]
+        if line.split()[1].endswith(f":{address}") and line.split()[3] == "0A"
+    ]
+    assert listening == [f"0100007F:{address}"]
+
+
+def test_second_server_of_the_same_folder(own_warehouse):
+    other = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "include.warehouse.local.serve",
+            str(own_warehouse.home / "warehouse"),
+            "1",
+        ],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert other.returncode == 2
+    assert "Another local warehouse already serves" in other.stderr
+
+
+def test_data_of_another_version(own_warehouse):
+    command(own_warehouse, "stop")
+    (own_warehouse.home / "warehouse" / "format").write_text("firn-warehouse 0 duckdb 1\n")
+    refused = command(own_warehouse, "start")
+    assert refused.returncode == 2
+    assert "firn-warehouse 0 duckdb 1" in refused.stderr
+    assert "reset" in refused.stderr
+
+
+def test_full_disk_is_said_and_nothing_is_half_written(own_warehouse):
+    command(own_warehouse, "stop")
+    # No file of the server may grow past 24 MiB: what a full disk is, without root.
+    starter = (
+        "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (24 << 20, 24 << 20)); "
+        "from pathlib import Path; from include.warehouse.local.process import LocalWarehouse; "
+        "LocalWarehouse(Path(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3])).start()"
+    )
+    home = own_warehouse.home
+    arguments = [str(home / "warehouse"), str(own_warehouse.port), str(home / "run")]
+    subprocess.run([sys.executable, "-c", starter, *arguments], cwd=ROOT, check=True, timeout=60)
+    rows(own_warehouse, "create table small as select 1 as id")
+    with pytest.raises(SnowflakeError, match="disk is full"):
+        rows(
+            own_warehouse,
+            "create table big as select uuid_string() as a, uuid_string() as b, uuid_string() as c "
+            "from table(generator(rowcount => 1000000))",
+        )
+    command(own_warehouse, "stop")
+    own_warehouse.process.start()
+    assert rows(own_warehouse, "select * from small") == [(1,)]
+    assert rows(own_warehouse, "show tables like 'big'") == []
+
+
+def test_killed_at_any_time_it_keeps_what_was_committed(own_warehouse):
+    rows(own_warehouse, "create table ledger (id int, half int)")
+    acknowledged: list[int] = []
+
+    def write() -> None:
+        number = len(acknowledged)
+        try:
+            with own_warehouse.connect(database="RAW", schema="PUBLIC") as connection:
+                cursor = connection.cursor()
+                while True:
+                    cursor.execute("begin")
+                    cursor.execute(f"insert into ledger values ({number}, 1)")
+                    cursor.execute(f"insert into ledger values ({number}, 2)")
+                    cursor.execute("commit")
+                    acknowledged.append(number)
+                    number += 1
+        except Exception:
+            return
+
+    for pause in (0.05, 0.2, 0.35, 0.5):
+        writer = threading.Thread(target=write)
+        writer.start()
+        time.sleep(1 + pause)
+        kill(own_warehouse)
+        own_warehouse.process.start()
+        writer.join(120)
+        assert not writer.is_alive(), "a client must learn that its session is gone"
+        found = dict(rows(own_warehouse, "select id, count(*) from ledger group by id"))
+        assert set(acknowledged) <= set(found), "a committed row is gone"
+        assert set(found.values()) <= {2}, "half a transaction is left"
+        rows(own_warehouse, f"delete from ledger where id >= {len(acknowledged)}")
+    assert len(acknowledged) > 20
+
+
+def memory(pid: int) -> int:
+    """Resident memory of a process in bytes."""
+    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+@pytest.mark.slow
+def test_memory_stays_flat_over_ten_thousand_statements(own_warehouse):
+    pid = own_warehouse.process.health()["pid"]
+    rows(
+        own_warehouse,
+        "create table t as select seq4() as id from table(generator(rowcount => 1000))",
+    )
+
+    def work(session: int, statements: int) -> None:
+        with own_warehouse.connect(database="RAW", schema="PUBLIC") as connection:
+            cursor = connection.cursor()
+            for number in range(statements // 5):
+                cursor.execute(f"select *, {number} as n from t").fetchall()
+                cursor.execute(f"create or replace temporary table tmp as select {number} as n")
+                cursor.execute(f"create or replace table t{session} as select {number} as n")
+                cursor.execute(f"update t{session} set n = n + 1")
+                cursor.execute(f"select count(*) from t{session} where n > {number}").fetchall()
+
+    for session in range(4):
+        work(session, 500)
+    settled = memory(pid)
+    for session in range(16):
+        work(session % 4, 500)
+    grown = memory(pid) - settled
+    assert own_warehouse.process.health()["sessions"] == 0
+    assert grown < 60 * 1024**2, f"{grown / 1024**2:.0f} MiB more after 8,000 further statements"
