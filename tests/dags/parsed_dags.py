@@ -57,7 +57,7 @@ def _describe_task(task: Any) -> dict[str, Any]:
         "retry_minutes": task.retry_delay.total_seconds() / 60,
         "timeout": task.execution_timeout and task.execution_timeout.total_seconds(),
         "upstream": sorted(task.upstream_task_ids),
-        "trigger_rule": str(task.trigger_rule),
+        "trigger_rule": task.trigger_rule.value,
         "outlets": [asset.name for asset in task.outlets],
         "node": getattr(task, "model_unique_id", None),
         "has_tests": getattr(task, "has_tests", None),

@@ -286,7 +286,7 @@ class BasePersistDocsColumnMissing(test_persist_docs.BasePersistDocsColumnMissin
         assert columns["ID"].comment.startswith("test id column description")
 
 
-class BasePostgresColumnTypes(test_column_types.BaseColumnTypes):
+class BasePostgresColumnTypes(test_column_types.BasePostgresColumnTypes):
     @pytest.fixture(scope="class")
     def models(self) -> dict[str, str]:
         # Every integer type is a number(38, 0) on Snowflake, and dbt asks only for its kind.
@@ -601,8 +601,10 @@ class RecordedModelHooks(RecordedHooks):
 
     @pytest.fixture(scope="class")
     def project_config_update(self) -> dict[str, Any]:
-        outside = {"sql": "analyse_nothing", "transaction": False}
-        outside["sql"] = "select count(*) from {{ this.schema }}.on_model_hook"
+        outside = {
+            "sql": "select count(*) from {{ this.schema }}.on_model_hook",
+            "transaction": False,
+        }
         return {
             "models": {
                 "test": {

@@ -1,0 +1,290 @@
+"""The parts of the orchestration that decide something on their own."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+
+from include.orchestration import local_airflow
+from include.orchestration.builds import BuildLog, keep_run_results, read_run_results
+from include.orchestration.environment import airflow_environment, airflow_port
+from include.orchestration.manifest import (
+    ManifestError,
+    ensure_manifest,
+    manifest_path,
+    project_fingerprint,
+    read_manifest,
+)
+from include.orchestration.manifest import tests_by_owner as owners_of_tests
+from include.orchestration.single_run import DagRunOutcome
+from include.warehouse.connection import ConnectionSettings
+
+
+@pytest.fixture
+def variables(tmp_path: Path) -> dict[str, str]:
+    return airflow_environment(settings=ConnectionSettings(firn_home=tmp_path, firn_user="test"))
+
+
+class TestEnvironment:
+    def test_nothing_is_told_to_anybody(self, variables: dict[str, str]) -> None:
+        assert variables["AIRFLOW__COSMOS__ENABLE_TELEMETRY"] == "False"
+        assert variables["AIRFLOW__USAGE_DATA_COLLECTION__ENABLED"] == "False"
+        assert variables["DBT_SEND_ANONYMOUS_USAGE_STATS"] == "False"
+        assert variables["DO_NOT_TRACK"] == "1"
+
+    def test_the_page_without_login_is_bound_to_this_machine(
+        self, variables: dict[str, str]
+    ) -> None:
+        assert variables["AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS"] == "True"
+        assert variables["AIRFLOW__API__HOST"] == "127.0.0.1"
+
+    def test_processes_of_one_home_share_their_secrets_and_others_do_not_read_them(
+        self, variables: dict[str, str], tmp_path: Path
+    ) -> None:
+        again = airflow_environment(
+            settings=ConnectionSettings(firn_home=tmp_path, firn_user="test"), headless=True
+        )
+        other = airflow_environment(
+            settings=ConnectionSettings(firn_home=tmp_path / "other", firn_user="test")
+        )
+        name = "AIRFLOW__API_AUTH__JWT_SECRET"
+        assert again[name] == variables[name] != other[name]
+        assert (tmp_path / "airflow" / "jwt_secret").stat().st_mode & 0o777 == 0o600
+
+    @pytest.mark.parametrize("text", ["0", "65536", "http", "-1", "80.5"])
+    def test_a_port_that_is_none_is_refused_by_name(
+        self, monkeypatch: pytest.MonkeyPatch, text: str
+    ) -> None:
+        monkeypatch.setenv("FIRN_AIRFLOW_PORT", text)
+        with pytest.raises(ValueError, match=r"FIRN_AIRFLOW_PORT is .* set it to a port"):
+            airflow_port()
+
+
+class TestManifest:
+    @pytest.fixture
+    def project(self, tmp_path: Path) -> Path:
+        project = tmp_path / "project"
+        (project / "models").mkdir(parents=True)
+        (project / "dbt_project.yml").write_text("name: firn\nversion: 1.0.0\nprofile: firn\n")
+        (project / "profiles.yml").write_text(
+            json.dumps(
+                {
+                    "firn": {
+                        "target": "local",
+                        "outputs": {
+                            "local": {
+                                "type": "snowflake",
+                                "account": "local",
+                                "user": "firn",
+                                "password": "firn",
+                                "database": "x",
+                                "schema": "x",
+                                "warehouse": "x",
+                            }
+                        },
+                    }
+                }
+            )
+        )
+        (project / "models" / "one.sql").write_text("select 1 as id")
+        return project
+
+    @pytest.fixture
+    def with_project(self, variables: dict[str, str], project: Path) -> dict[str, str]:
+        return variables | {"DBT_PROJECT_DIR": str(project)}
+
+    def test_it_is_written_once_and_again_when_a_model_changes(
+        self, with_project: dict[str, str], project: Path
+    ) -> None:
+        path = ensure_manifest(with_project)
+        assert list(read_manifest(path)["nodes"]) == ["model.firn.one"]
+        written = path.stat().st_mtime_ns
+
+        assert ensure_manifest(with_project).stat().st_mtime_ns == written
+        (project / "models" / "two.sql").write_text("select 2 as id")
+        assert sorted(read_manifest(ensure_manifest(with_project))["nodes"]) == [
+            "model.firn.one",
+            "model.firn.two",
+        ]
+
+    def test_a_project_that_does_not_parse_leaves_the_last_manifest(
+        self, with_project: dict[str, str], project: Path
+    ) -> None:
+        before = ensure_manifest(with_project).read_bytes()
+        (project / "models" / "one.sql").write_text("select * from {{ ref('nowhere') }}")
+        with pytest.raises(ManifestError, match="nowhere"):
+            ensure_manifest(with_project)
+        assert manifest_path(with_project).read_bytes() == before
+
+    def test_what_dbt_generates_does_not_count_as_a_change(
+        self, with_project: dict[str, str], project: Path
+    ) -> None:
+        before = project_fingerprint(with_project)
+        (project / "target").mkdir()
+        (project / "target" / "compiled.sql").write_text("select 1")
+        assert project_fingerprint(with_project) == before
+        assert project_fingerprint(with_project | {"FIRN_TARGET": "prod"}) != before
+
+    def test_a_missing_manifest_says_how_to_write_it(self, variables: dict[str, str]) -> None:
+        with pytest.raises(FileNotFoundError, match="python -m include.orchestration manifest"):
+            read_manifest(manifest_path(variables))
+
+
+class TestOwners:
+    MANIFEST = {  # noqa: RUF012
+        "nodes": {
+            "model.a": {"resource_type": "model"},
+            "test.generic": {"resource_type": "test", "attached_node": "model.b"},
+            "test.singular": {"resource_type": "test", "attached_node": None},
+            "test.of_two": {"resource_type": "test"},
+            "test.of_source": {"resource_type": "test"},
+        },
+        "parent_map": {
+            "model.a": ["source.s"],
+            "model.b": ["model.a"],
+            "model.c": ["source.s"],
+            "test.generic": ["model.a", "model.b"],
+            "test.singular": ["model.a", "model.b"],
+            "test.of_two": ["model.b", "model.c"],
+            "test.of_source": ["source.s"],
+        },
+    }
+
+    def test_a_generic_test_belongs_to_the_node_it_is_declared_on(self) -> None:
+        assert "test.generic" in owners_of_tests(self.MANIFEST)["model.b"]
+        assert "model.a" not in owners_of_tests(self.MANIFEST)
+
+    def test_a_singular_test_belongs_to_the_last_of_the_nodes_it_reads(self) -> None:
+        owners = owners_of_tests(self.MANIFEST)
+        assert "test.singular" in owners["model.b"]
+        assert owners["model.c"] == ["test.of_two"]
+        assert "test.of_two" in owners["model.b"]
+        assert owners["source.s"] == ["test.of_source"]
+
+
+class TestBuilds:
+    STARTED = {  # noqa: RUF012
+        "info": {"name": "NodeStart"},
+        "data": {"node_info": {"unique_id": "model.firn.one", "resource_type": "model"}},
+    }
+    FINISHED = {  # noqa: RUF012
+        "info": {"name": "NodeFinished"},
+        "data": {
+            "node_info": {"unique_id": "model.firn.one", "node_status": "success"},
+            "run_result": {
+                "status": "success",
+                "execution_time": 1.5,
+                "adapter_response": {"rows_affected": 7},
+                "message": "SUCCESS 7",
+            },
+        },
+    }
+
+    def test_the_log_is_followed_from_its_present_end(self, tmp_path: Path) -> None:
+        log = tmp_path / "dbt.log"
+        log.write_text(json.dumps(self.STARTED) + "\n")
+        build = BuildLog(tmp_path)
+        assert list(build.news()) == []
+
+        with log.open("a") as end:
+            end.write(json.dumps(self.STARTED) + "\n" + json.dumps(self.FINISHED)[:40])
+        assert [node.status for node in build.news()] == ["started"]
+
+        with log.open("a") as end:
+            end.write(json.dumps(self.FINISHED)[40:] + "\n")
+        (finished,) = build.news()
+        assert (finished.name, finished.status, finished.rows) == ("one", "success", 7)
+        assert list(build.news()) == []
+
+    def test_a_log_that_was_begun_anew_is_read_from_its_start(self, tmp_path: Path) -> None:
+        log = tmp_path / "dbt.log"
+        log.write_text("x" * 4000 + "\n")
+        build = BuildLog(tmp_path)
+        log.write_text(json.dumps(self.FINISHED) + "\n")
+        assert [node.name for node in build.news()] == ["one"]
+
+    def test_results_outlive_the_folder_they_were_made_in(self, tmp_path: Path) -> None:
+        target = tmp_path / "copy" / "target"
+        target.mkdir(parents=True)
+        result = {"unique_id": "test.firn.t.1", "status": "fail", "execution_time": 0.1}
+        (target / "run_results.json").write_text(json.dumps({"results": [result]}))
+        kept = tmp_path / "kept"
+        assert read_run_results(kept) == []
+        keep_run_results(str(tmp_path / "copy"), folder=str(kept), context=None)
+        (node,) = read_run_results(kept)
+        assert (node.kind, node.name, node.failed, node.rows) == ("test", "t", True, None)
+
+
+class TestOutcome:
+    def test_the_end_of_the_log_is_that_of_the_first_failed_task(self, tmp_path: Path) -> None:
+        log = tmp_path / "run.log"
+        log.write_text(
+            "[DAG TEST] starting task_id=good map_index=-1\nfine\n"
+            "[DAG TEST] end task task_id=good map_index=-1\n"
+            "[DAG TEST] starting task_id=bad map_index=-1\nfirst\nsecond\n"
+            "[DAG TEST] end task task_id=bad map_index=-1\n"
+            "something else\n"
+        )
+        tasks = {"good": "success", "bad": "failed", "after": "upstream_failed"}
+        outcome = DagRunOutcome("dag", "run", "failed", tasks, 1.0, log)
+        assert outcome.failed_tasks == ["bad"]
+        assert outcome.last_lines(2) == ["first", "second"]
+        nothing = DagRunOutcome("dag", "", "failed", {}, 1.0, log)
+        assert nothing.last_lines(1) == ["something else"]
+
+
+class TestStop:
+    """`stop` ends what `start` started; here a sleeping program stands where a component was."""
+
+    @pytest.fixture
+    def sleeper(self) -> subprocess.Popen[bytes]:
+        process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+        yield process  # type: ignore[misc]
+        process.kill()
+        process.wait()
+
+    @staticmethod
+    def _note(variables: dict[str, str], pid: int, created: float) -> Path:
+        note = Path(variables["FIRN_HOME"]) / "run" / "airflow-scheduler.pid"
+        note.parent.mkdir(parents=True, exist_ok=True)
+        note.write_text(f"{pid} {created}\n")
+        return note
+
+    def test_a_process_that_only_has_the_same_number_is_left_alone(
+        self, variables: dict[str, str], sleeper: subprocess.Popen[bytes]
+    ) -> None:
+        created = psutil.Process(sleeper.pid).create_time()
+        note = self._note(variables, sleeper.pid, created - 3600)
+        assert not local_airflow.is_running("scheduler", variables)
+        assert local_airflow.stop(variables) == []
+        assert sleeper.poll() is None
+        assert not note.exists()
+
+    def test_the_noted_process_ends(
+        self, variables: dict[str, str], sleeper: subprocess.Popen[bytes]
+    ) -> None:
+        self._note(variables, sleeper.pid, psutil.Process(sleeper.pid).create_time())
+        assert local_airflow.is_running("scheduler", variables)
+        assert local_airflow.stop(variables) == ["scheduler"]
+        assert not psutil.pid_exists(sleeper.pid)
+        assert local_airflow.stop(variables) == []
+
+    def test_a_note_that_is_no_note_is_no_process(self, variables: dict[str, str]) -> None:
+        self._note(variables, os.getpid(), 0).write_text("garbage")
+        assert not local_airflow.is_running("scheduler", variables)
+
+
+def test_a_taken_port_is_said_in_one_sentence(variables: dict[str, str]) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(local_airflow.LocalAirflowError, match=f"Port {port} is taken"):
+            local_airflow.start(variables | {"AIRFLOW__API__PORT": str(port)})
