@@ -6,7 +6,6 @@ Starts the local warehouse if it does not run, generates and loads TPC-H, runs t
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from collections import Counter, defaultdict
@@ -23,7 +22,7 @@ from rich.table import Table
 
 from include.orchestration import local_airflow
 from include.orchestration.builds import NodeResult, builds_folder, read_run_results
-from include.orchestration.environment import airflow_environment
+from include.orchestration.environment import airflow_environment, demo_scale
 from include.orchestration.local_warehouse import (
     LocalWarehouseError,
     start_warehouse,
@@ -368,14 +367,7 @@ def main() -> int:
     """Run the demo as a command; return its exit code."""
     console = Console(highlight=False)
     try:
-        text = os.environ.get("FIRN_DEMO_SCALE") or "0.1"
-        try:
-            scale = float(text)
-        except ValueError:
-            raise DemoError(
-                f"FIRN_DEMO_SCALE is {text!r}: set it to a number such as 0.1."
-            ) from None
-        return 0 if run(console, get_settings(), scale) else 1
+        return 0 if run(console, get_settings(), demo_scale()) else 1
     except (
         DemoError,
         ConfigurationError,

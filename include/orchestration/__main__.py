@@ -11,12 +11,14 @@ import typer
 from rich.console import Console
 
 from include.orchestration import local_airflow, manifest
-from include.orchestration.environment import airflow_environment, firn_home, target
+from include.orchestration.environment import airflow_environment, demo_scale, firn_home
 from include.orchestration.local_warehouse import (
     LocalWarehouseError,
     start_warehouse,
     stop_warehouse,
 )
+from include.sample_data import tpch
+from include.warehouse.connection import WarehouseUnreachableError, get_settings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,6 +35,8 @@ def _one_sentence() -> Iterator[None]:
     except (
         ValueError,
         LocalWarehouseError,
+        WarehouseUnreachableError,
+        tpch.SampleDataError,
         local_airflow.LocalAirflowError,
         manifest.ManifestError,
     ) as error:
@@ -44,17 +48,19 @@ def _one_sentence() -> Iterator[None]:
 def up() -> None:
     """Start the local warehouse and Airflow; what runs already is left as it is."""
     with _one_sentence():
-        variables = airflow_environment()
-        local = target(variables) == "local"
-        if local:
+        settings = get_settings()
+        variables = airflow_environment(settings=settings)
+        if settings.is_local:
             console.print("Starting the local warehouse")
             if start_warehouse(variables):
                 _ours(variables).parent.mkdir(parents=True, exist_ok=True)
                 _ours(variables).touch()
+            if not tpch.is_loaded(settings):
+                tpch.load(demo_scale(), settings=settings, progress=console.print)
         console.print("Starting Airflow")
         url = local_airflow.start(variables)
     console.print(f"\nAirflow    {url}  (no login: whoever can open this address is admin)")
-    if local:
+    if settings.is_local:
         console.print(
             f"Warehouse  127.0.0.1:{variables['FIRN_LOCAL_PORT']}  "
             "(account local, user firn, password firn, protocol http)"

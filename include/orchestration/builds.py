@@ -35,8 +35,9 @@ class NodeResult:
 
     @property
     def name(self) -> str:
-        """The node's name without project and type."""
-        return self.unique_id.split(".")[2]
+        """The node's name: without type and project, the hash of a test, the parent of a node."""
+        parts = self.unique_id.split(".")
+        return parts[3] if self.kind in {"unit_test", "source"} else parts[2]
 
     @property
     def failed(self) -> bool:

@@ -14,6 +14,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dotenv import dotenv_values
+
 if TYPE_CHECKING:
     from include.warehouse.connection import ConnectionSettings
 
@@ -60,10 +62,23 @@ def airflow_port() -> int:
     Raises:
         ValueError: the variable is not a port number.
     """
-    text = os.environ.get("FIRN_AIRFLOW_PORT") or "8080"
+    text = _setting("FIRN_AIRFLOW_PORT") or "8080"
     if not (text.isdecimal() and 0 < int(text) < 65536):
         raise ValueError(f"FIRN_AIRFLOW_PORT is {text!r}: set it to a port from 1 to 65535.")
     return int(text)
+
+
+def demo_scale() -> float:
+    """TPC-H scale factor of the demo: ``$FIRN_DEMO_SCALE``, 0.1 when unset.
+
+    Raises:
+        ValueError: the variable is not a number.
+    """
+    text = _setting("FIRN_DEMO_SCALE") or "0.1"
+    try:
+        return float(text)
+    except ValueError:
+        raise ValueError(f"FIRN_DEMO_SCALE is {text!r}: set it to a number such as 0.1.") from None
 
 
 def airflow_environment(
@@ -119,6 +134,13 @@ def airflow_environment(
         "DO_NOT_TRACK": "1",
         "SCARF_NO_ANALYTICS": "true",
     }
+
+
+def _setting(name: str) -> str | None:
+    """A variable of the environment, else of the file the connection settings come from."""
+    from include.warehouse.connection import env_file
+
+    return os.environ.get(name) or dotenv_values(env_file()).get(name)
 
 
 def _prepend(folder: Path, search_path: str | None) -> str:

@@ -25,6 +25,7 @@ from include.orchestration.environment import REPOSITORY, firn_home
 
 POLL_SECONDS = 0.2
 FAILED = "failed"
+_END = "[DAG TEST] end task"
 _BEGIN = re.compile(r"\[DAG TEST\] starting task_id=(\S+)")
 
 
@@ -62,15 +63,18 @@ class DagRunOutcome:
         )
 
     def last_lines(self, count: int) -> list[str]:
-        """The end of what the first task that failed printed; of everything if none did."""
+        """The end of what the first failed task printed before it failed; of all if none did.
+
+        Tracebacks through Airflow and dbt's log in JSON, which repeats its text, are left out.
+        """
         lines = self.log.read_text(errors="replace").splitlines()
         for task in self.failed_tasks[:1]:
             inside, section = False, []
             for line in lines:
                 inside = inside or f"[DAG TEST] starting task_id={task} " in line
-                if f"[DAG TEST] end task task_id={task} " in line:
+                if inside and ("Task failed with exception" in line or _END in line):
                     break
-                if inside:
+                if inside and '{"data": ' not in line:
                     section.append(line)
             lines = section or lines
         return lines[-count:]
@@ -111,19 +115,16 @@ def run_dag(
         )
     try:
         with log.open(errors="replace") as printed:
-            while process.poll() is None:
+            running = True
+            while running:
                 time.sleep(POLL_SECONDS)
+                running = process.poll() is None
                 for task in _begun(printed):
                     on_task(task)
                 for node in build.news():
                     on_node(node)
     except BaseException:
-        # dbt is a grandchild in a session of its own: it would go on building.
-        family = [process, *psutil.Process(process.pid).children(recursive=True)]
-        for member in family:
-            with suppress(psutil.NoSuchProcess):
-                member.terminate()
-        process.wait()
+        _terminate(process)
         raise
     ended: dict[str, Any] = json.loads(outcome.read_text()) if outcome.exists() else {}
     return DagRunOutcome(
@@ -134,6 +135,17 @@ def run_dag(
         seconds=time.monotonic() - began,
         log=log,
     )
+
+
+def _terminate(process: subprocess.Popen[bytes]) -> None:
+    """End a process and what it started: dbt is in a session of its own and would go on."""
+    with suppress(psutil.NoSuchProcess):
+        started = psutil.Process(process.pid).children(recursive=True)
+        for child in started:
+            with suppress(psutil.NoSuchProcess):
+                child.terminate()
+    process.terminate()
+    process.wait()
 
 
 def _begun(printed: TextIO) -> Iterator[str]:

@@ -181,6 +181,17 @@ def load(
     return loaded
 
 
+def is_loaded(settings: ConnectionSettings, *, schema: str = SCHEMA) -> bool:
+    """Whether every table of the sample is there, at whatever scale."""
+    with connect(settings) as connection, connection.cursor() as cursor:
+        cursor.execute(f"create database if not exists {DATABASE}")
+        cursor.execute(
+            f"select table_name from {DATABASE}.information_schema.tables where table_schema = %s",  # noqa: S608
+            (schema.upper(),),
+        )
+        return set(TABLES) <= {str(row[0]) for row in cast("list[tuple[str]]", cursor.fetchall())}
+
+
 def generate(scale: float, *, home: Path, progress: Progress = _silent) -> Path:
     """Write TPC-H below ``home``, unless it is there; return the folder of the Parquet files.
 

@@ -28,7 +28,9 @@ def test_parsing_starts_no_program_and_opens_no_connection(scheduled: dict[str, 
     "module", ["dbt.cli", "dbt.adapters.snowflake", "pandas", "pyarrow", "duckdb", "fakesnow"]
 )
 def test_parsing_imports_nothing_heavy(scheduled: dict[str, Any], module: str) -> None:
-    loaded = [name for name in scheduled["modules"] if name == module or name.startswith(module + ".")]
+    loaded = [
+        name for name in scheduled["modules"] if name == module or name.startswith(module + ".")
+    ]
     assert loaded == []
     assert "include.orchestration.dbt_tasks" in scheduled["modules"]
 

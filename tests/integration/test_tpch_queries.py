@@ -63,7 +63,8 @@ def test_same_answer_as_duckdb(
     expected = direct.execute(sql)
     columns = [column[0].upper() for column in expected.description or []]
     expected_rows = expected.fetchall()
-    cursor = connection.cursor().execute(sql)
+    cursor = connection.cursor()
+    cursor.execute(sql)
     rows = cursor.fetchall()
 
     assert expected_rows, "An empty answer would be compared with nothing."

@@ -10,6 +10,8 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.error
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -230,3 +232,40 @@ def test_memory_stays_flat_over_ten_thousand_statements(own_warehouse):
     grown = memory(pid) - settled
     assert own_warehouse.process.health()["sessions"] == 0
     assert grown < 60 * 1024**2, f"{grown / 1024**2:.0f} MiB more after 8,000 further statements"
+
+
+def test_a_half_made_database_is_completed(own_warehouse):
+    rows(own_warehouse, "drop schema RAW.PUBLIC")
+    kill(own_warehouse)
+    assert command(own_warehouse, "start").returncode == 0
+    assert rows(own_warehouse, "select current_schema()") == [("PUBLIC",)]
+
+
+def test_a_torn_file_is_named(own_warehouse):
+    command(own_warehouse, "stop")
+    file = own_warehouse.home / "warehouse" / "databases" / "RAW.db"
+    file.write_bytes(b"not a database" * 400)
+    refused = command(own_warehouse, "start")
+    assert refused.returncode == 2
+    assert str(file) in refused.stderr
+    assert len(refused.stderr.strip().splitlines()) == 1
+
+
+def test_files_are_put_and_got_with_a_signature_alone(own_warehouse):
+    rows(own_warehouse, "create stage s")
+    address = f"http://127.0.0.1:{own_warehouse.port}/fs_bucket/RAW/PUBLIC/S/evil.csv"
+    for method in ("PUT", "GET"):
+        request = urllib.request.Request(address, data=b"1", method=method)
+        with pytest.raises(urllib.error.HTTPError) as caught:
+            urllib.request.urlopen(request)  # noqa: S310
+        assert caught.value.code in (403, 405)
+    assert rows(own_warehouse, "list @s") == []
+
+
+def test_other_host_names_are_refused(own_warehouse):
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{own_warehouse.port}/health", headers={"Host": "evil.example"}
+    )
+    with pytest.raises(urllib.error.HTTPError) as caught:
+        urllib.request.urlopen(request)  # noqa: S310
+    assert caught.value.code == 400

@@ -419,3 +419,127 @@ class TestNumbers:
 def test_refused_in_one_sentence(sql, statement, reason):
     assert reason in sql.refusal(statement)
     assert sql.value("select 1") == 1
+
+
+class TestNamesInDepth:
+    """What a name means where several things could be meant."""
+
+    def test_a_later_cte_does_not_hide_a_temporary_table(self, sql):
+        sql("create table t as select 'stored' as origin")
+        sql("create temporary table t as select 'temporary' as origin")
+        query = "with x as (select * from t), t as (select 'cte' as origin) select origin from x"
+        assert sql.value(query) == "temporary"
+        assert sql.value("with t as (select 'cte' as origin) select origin from t") == "cte"
+
+    def test_a_cte_that_reads_the_table_it_is_named_after(self, sql):
+        sql("create table t as select 1 as id")
+        assert sql.value("with t as (select id + 1 as id from t) select id from t") == 2
+
+    def test_temporary_tables_with_qualified_columns(self, sql):
+        sql("create temporary table tmp as select 1 as id, 0 as v")
+        assert sql.value(f"select {sql.schema}.tmp.id from {sql.schema}.tmp") == 1
+        sql("update tmp set v = tmp.id + 1 where tmp.id = 1")
+        sql("merge into tmp using (select 1 as id) as s on tmp.id = s.id "
+            "when matched then update set tmp.v = tmp.v + 10")  # fmt: skip
+        assert sql.value("select v from tmp") == 12
+        sql("delete from tmp where tmp.id = 1")
+        assert sql.value("select count(*) from tmp") == 0
+
+    def test_a_stored_table_is_made_behind_a_temporary_one(self, sql, other):
+        sql("create temporary table t as select 'temporary' as origin")
+        sql("create or replace table t as select 'stored' as origin")
+        assert (sql.value("select origin from t"), other.value("select origin from t")) == (
+            "temporary",
+            "stored",
+        )
+
+    def test_a_failed_temporary_table_leaves_its_name_free(self, sql):
+        sql.refusal("create temporary table t as select 1 / (select 0) as x")
+        sql("create table t (a int)")
+        assert sql("select * from t") == []
+
+    def test_columns_named_like_settings(self, sql):
+        sql('create table t (current_role varchar, "CURRENT_SCHEMA" varchar)')
+        sql("insert into t values ('mine', 'own')")
+        assert sql("select current_role, current_schema from t") == [("mine", "own")]
+        assert sql("select current_role from t where current_role = 'ACCOUNTADMIN'") == []
+
+    def test_settings_in_a_view_are_refused(self, sql):
+        assert "in a view" in sql.refusal("create view v as select current_role() as r")
+
+    def test_set_columns_with_their_table(self, sql):
+        sql("create table t (id int, v int)")
+        sql("insert into t values (1, 1)")
+        sql("update t set t.v = 2")
+        sql(
+            "merge into t using (select * from values (1, 3), (2, 4) as s (id, v)) as s "
+            "on t.id = s.id when matched then update set t.v = s.v "
+            "when not matched then insert (t.id, t.v) values (s.id, s.v)"
+        )
+        assert sql("select * from t order by id") == [(1, 3), (2, 4)]
+
+
+class TestReplacing:
+    """A statement may read what it replaces, and a failed one replaces nothing."""
+
+    def test_insert_overwrite_of_what_it_reads(self, sql):
+        sql("create table t as select column1 as id from values (1), (1), (2)")
+        sql("insert overwrite into t select distinct id from t")
+        assert sql("select id from t order by id") == [(1,), (2,)]
+
+    def test_table_with_columns_made_from_itself(self, sql):
+        sql("create table t as select 1 as id, 'x' as name")
+        sql("create or replace table t (id number(38, 0) not null) as select id from t")
+        assert sql("select * from t") == [(1,)]
+
+    def test_clone_of_itself(self, sql):
+        sql("create table t as select 1 as id")
+        sql("create or replace table t clone t")
+        assert sql("select * from t") == [(1,)]
+
+    def test_database_clone_of_nothing_deletes_nothing(self, sql):
+        name = f"D{uuid4().hex[:6].upper()}"
+        sql(f"create database {name}")
+        sql(f"create table {name}.PUBLIC.t as select 1 as id")
+        assert "does not exist" in sql.refusal(f"create or replace database {name} clone nowhere")
+        assert "clone of itself" in sql.refusal(f"create or replace database {name} clone {name}")
+        assert sql.value(f"select id from {name}.PUBLIC.t") == 1
+        sql(f"drop database {name}")
+
+    def test_create_if_not_exists_inserts_once(self, sql):
+        for _ in range(2):
+            sql("create table if not exists t (id int) as select 9 as id")
+        assert sql("select id from t") == [(9,)]
+
+    def test_a_failed_replacement_keeps_the_notes(self, sql):
+        sql("create table t (code varchar(3)) comment = 'codes'")
+        sql.refusal("create or replace table t as select 1 / (select 0) as x")
+        assert sql.dicts("describe table t")[0]["type"] == "VARCHAR(3)"
+        assert sql.dicts(f"show tables like 't' in schema {sql.schema}")[0]["comment"] == "codes"
+
+    def test_swapped_tables_take_their_notes_along(self, sql):
+        sql("create table a (code varchar(3)) comment = 'one'")
+        sql("create table b (code varchar(9)) comment = 'two'")
+        sql("alter table a swap with b")
+        shown = {r["name"]: r["comment"] for r in sql.dicts(f"show tables in schema {sql.schema}")}
+        assert shown == {"A": "two", "B": "one"}
+        assert sql.dicts("describe table a")[0]["type"] == "VARCHAR(9)"
+
+    def test_nested_division_by_zero(self, sql):
+        sql("create table t as select 0 as d, 1 as x")
+        assert "Division by zero" in sql.refusal("select 1 / (1 / d) from t")
+        assert "Division by zero" in sql.refusal("select 5 / (x + x / d) from t")
+        assert sql.value("select 12 / (6 / (4 / 2)) from t") == 4
+
+    def test_the_servers_own_objects_are_out_of_reach(self, sql):
+        for statement in (
+            "drop schema _fs_global._firn",
+            "delete from _fs_global._firn.table_times",
+            "select * from ANALYTICS_DEV._fs_information_schema._fs_columns",
+            "select * from pg_catalog.pg_tables",
+            "select * from duckdb_tables",
+            "select * from sqlite_master",
+            'select * from "/etc/passwd"',
+        ):
+            assert "does not exist" in sql.refusal(statement), statement
+        assert sql.value("select 1") == 1

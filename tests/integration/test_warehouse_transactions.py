@@ -200,3 +200,65 @@ def test_cancel_interrupts_a_running_statement(warehouse):
             )
         assert time.monotonic() - started < 60
         assert cursor.execute("select 1").fetchall() == [(1,)]
+
+
+def test_failed_read_keeps_the_transaction(session):
+    sql = session()
+    sql("create table t (id int)")
+    sql("begin")
+    sql("insert into t values (3)")
+    for failing in ("select 1 / (select 0)", "select 'a'::int", "select nothing from t"):
+        with pytest.raises(DatabaseError):
+            sql(failing)
+    sql("insert into t values (4)")
+    sql("commit")
+    assert sql("select id from t order by id") == [(3,), (4,)]
+
+
+def test_a_transaction_that_cannot_be_repeated_is_given_up_aloud(session):
+    one, other = session(), session()
+    one("create table src as select column1 as id from values (1), (2)")
+    one("create table dst (id int not null)")
+    one("begin")
+    one("insert into dst select id from src")
+    other("delete from src")
+    with pytest.raises(DatabaseError):
+        one("insert into dst values (null)")
+    with pytest.raises(DatabaseError, match="rolled back"):
+        one("commit")
+    assert one("select count(*) from dst") == [(0,)]
+
+
+def test_account_changes_commit_what_came_before(session):
+    sql = session()
+    sql("create table t (id int)")
+    sql("begin")
+    sql("insert into t values (1)")
+    sql("create or replace warehouse w")
+    sql("rollback")
+    assert sql("select count(*) from t") == [(1,)]
+
+
+def test_account_changes_side_by_side(session):
+    with ThreadPoolExecutor(4) as pool:
+        sessions = [session() for _ in range(4)]
+        for _ in range(5):
+            list(pool.map(lambda sql: sql("create or replace warehouse shared"), sessions))
+
+
+def test_a_database_in_use_is_not_dropped(session):
+    one, other = session(), session()
+    name = f"D{uuid4().hex[:6].upper()}"
+    one(f"create database {name}")
+    one(f"create table {name}.PUBLIC.t (id int)")
+    other(f"use database {name}")
+    other("begin")
+    other("insert into t values (1)")
+    with pytest.raises(DatabaseError, match="in use"):
+        one(f"drop database {name}")
+    other("commit")
+    one(f"drop database {name}")
+    with pytest.raises(DatabaseError):
+        other("select * from t")
+    other("use schema ANALYTICS.PUBLIC")
+    assert other("select 1") == [(1,)]

@@ -7,13 +7,14 @@ import os
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
-import psutil
+import psutil  # type: ignore[import-untyped]
 import pytest
 
 from include.orchestration import local_airflow
-from include.orchestration.builds import BuildLog, keep_run_results, read_run_results
+from include.orchestration.builds import BuildLog, NodeResult, keep_run_results, read_run_results
 from include.orchestration.environment import airflow_environment, airflow_port
 from include.orchestration.manifest import (
     ManifestError,
@@ -133,7 +134,7 @@ class TestManifest:
         assert project_fingerprint(with_project | {"FIRN_TARGET": "prod"}) != before
 
     def test_a_missing_manifest_says_how_to_write_it(self, variables: dict[str, str]) -> None:
-        with pytest.raises(FileNotFoundError, match="python -m include.orchestration manifest"):
+        with pytest.raises(FileNotFoundError, match=r"python -m include\.orchestration manifest"):
             read_manifest(manifest_path(variables))
 
 
@@ -219,6 +220,7 @@ class TestBuilds:
         assert read_run_results(kept) == []
         keep_run_results(str(tmp_path / "copy"), folder=str(kept), context=None)
         (node,) = read_run_results(kept)
+        assert NodeResult("unit_test.firn.parent.child", "unit_test", "pass").name == "child"
         assert (node.kind, node.name, node.failed, node.rows) == ("test", "t", True, None)
 
 
@@ -229,6 +231,7 @@ class TestOutcome:
             "[DAG TEST] starting task_id=good map_index=-1\nfine\n"
             "[DAG TEST] end task task_id=good map_index=-1\n"
             "[DAG TEST] starting task_id=bad map_index=-1\nfirst\nsecond\n"
+            '{"data": {}}\n[error] Task failed with exception\nTraceback\n'
             "[DAG TEST] end task task_id=bad map_index=-1\n"
             "something else\n"
         )
@@ -244,9 +247,9 @@ class TestStop:
     """`stop` ends what `start` started; here a sleeping program stands where a component was."""
 
     @pytest.fixture
-    def sleeper(self) -> subprocess.Popen[bytes]:
+    def sleeper(self) -> Iterator[subprocess.Popen[bytes]]:
         process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
-        yield process  # type: ignore[misc]
+        yield process
         process.kill()
         process.wait()
 

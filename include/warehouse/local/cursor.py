@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterable
+from contextlib import nullcontext
+from copy import copy
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import duckdb
@@ -45,8 +48,7 @@ ANSWERS: tuple[Callable[[Expr, Session], str | None], ...] = (
     session_state.use_role_or_warehouse,
     session_state.use_database_or_schema,
     account.user_functions,
-    account.grants,
-    account.objects,
+    account.shown,
     metadata.show,
     metadata.describe,
 )
@@ -56,20 +58,25 @@ ACTIONS: tuple[Callable[[Expr, Session], tables.Action | None], ...] = (
     tables.databases,
     tables.column_comments,
     tables.table_comment,
+    account.changes,
 )
 TABLE_ACTIONS = (tables.swap, tables.clone)
 
 REWRITES: tuple[Callable[[Expr, Session], Expr], ...] = (
     names.session_variables,
     names.recursive_queries,
-    names.view_sources,
+    names.qualified,
     tables.clustering,
+    tables.defined_comments,
     names.temporary_tables,
+    names.unqualified_targets,
     session_state.current_settings,
+    names.earlier_results,
     functions.hashes,
     functions.sha2,
     functions.ratio_to_report,
     functions.zero_division,
+    functions.convert_timezone,
     types.exact_aggregates,
     types.unenforced_keys,
     types.text_lengths,
@@ -91,6 +98,21 @@ WIDER_TYPES = {
     "UUID": "VARCHAR",
     "INTERVAL": "VARCHAR",
 }
+COMPLAINTS = (
+    (
+        r"(?:Table|View|Schema) with name \"?([^\s\"!]+)\"? already exists",
+        2002,
+        "42710",
+        "Object '{}' already exists.",
+    ),
+    (
+        r"(?:Table|View|Schema) with name \"?([^\s\"!]+)\"? does not exist",
+        2003,
+        "42S02",
+        "Object '{}' does not exist or not authorized.",
+    ),
+    (r"[Cc]olumn \"([^\"]+)\" not found in FROM", 904, "42000", "invalid identifier '{}'"),
+)
 
 
 class LocalCursor(FakeSnowflakeCursor):
@@ -110,12 +132,17 @@ class LocalCursor(FakeSnowflakeCursor):
     @property
     def rowtype(self) -> list[ColumnInfo]:
         """The result's columns, as the Snowflake protocol describes them."""
-        return describe_as_rowtype(
+        kinds = [str(column[1]) for column in self._described]
+        columns = describe_as_rowtype(
             [
-                (column[0], _described_type(str(column[1])), None, None, None, None)
-                for column in self._described
+                (column[0], _described_type(kind), None, None, None, None)
+                for column, kind in zip(self._described, kinds, strict=True)
             ]
         )
+        for column, kind in zip(columns, kinds, strict=True):
+            if nested := metadata.nested_type(kind):
+                column["type"] = nested.lower()
+        return columns
 
     @property
     def last_expression(self) -> Expr | None:
@@ -145,6 +172,23 @@ class LocalCursor(FakeSnowflakeCursor):
                 ) from None
         return self
 
+    def execute_rows(self, command: str, rows: list[tuple[Any, ...]]) -> int:
+        """Run one statement for each row of values, all or none; gives the rows it changed."""
+        session = self.session
+        with session.mutex:
+            alone = not session.in_transaction and session.commits_each_statement
+            if alone:
+                session.begin_transaction()
+            try:
+                changed = sum(self.execute(command, row).rowcount or 0 for row in rows)
+            except BaseException:
+                if alone:
+                    session.rollback_transaction()
+                raise
+            if alone:
+                session.commit_transaction()
+        return changed
+
     def describe_only(self, command: str) -> None:
         """Leave the columns of a statement in `rowtype` without running it."""
         statement = dialect.parse(command)
@@ -167,7 +211,7 @@ class LocalCursor(FakeSnowflakeCursor):
             control()
             self._answer(answers.SUCCESS)
         elif (query := _first(ANSWERS, statement, session)) is not None:
-            self._answer(query)
+            session.read(lambda: self._answer(query))
         elif (action := _first(ACTIONS, statement, session)) is not None:
             session.define(lambda: self._answer(action()), ())
         elif (found := _first(TABLE_ACTIONS, statement, session)) is not None:
@@ -178,41 +222,50 @@ class LocalCursor(FakeSnowflakeCursor):
 
     def _run_on_duckdb(self, statement: Expr, params: Parameters) -> None:
         session = self.session
+        temporary = dict(session.temporary)
+        try:
+            self._run_rewritten(statement, params)
+        except BaseException:
+            session.temporary = temporary
+            raise
+
+    def _run_rewritten(self, statement: Expr, params: Parameters) -> None:
+        session = self.session
         for rewrite in REWRITES:
             statement = rewrite(statement, session)
         self.check_db_and_schema(statement)
         parts = [self._transform(part, params) for part in self._explode(statement)]
         noted = [_take_notes(part) for part in parts]
-        if statement.args.get("clustering"):
-            noted[0].args["clustering"] = statement.args["clustering"]
+        for key in ("clustering", "column_comments"):
+            if value := statement.args.get(key):
+                noted[0].args[key] = value
 
         self._notes = noted[0]
 
-        def operation() -> None:
-            if len(parts) == 1:
-                self._execute_part(parts[0], params)
-                return
-            with session.atomic():
+        def operation() -> int:
+            with session.atomic() if len(parts) > 1 else nullcontext():
                 for part in parts:
-                    self._execute_part(part, params)
+                    # fakesnow takes values out of what it is given, and this may run again.
+                    self._execute_part(part.copy(), copy(params))
+            return self._rowcount or 0
 
         target = self._stored_target(statement)
         if isinstance(statement, DEFINITIONS):
-            if target and isinstance(statement, exp.Create | exp.Drop):
-                exists = bool(statement.args.get("exists")) and isinstance(statement, exp.Create)
-                if not exists:
-                    tables.forget(target, session)
             new_name = tables.renamed(statement, session)
             session.define(operation, [target] if target else [])
+            if target and tables.is_new(statement):
+                copied = statement.find(exp.CopyGrantsProperty) is not None
+                tables.forget(target, session, keep_grants=copied)
             if new_name and target:
                 tables.move_notes(target, new_name, session)
             if target and not isinstance(statement, exp.Drop):
+                session.store.record_writes([new_name or target])
                 for note in noted:
-                    tables.record(note, target, session)
+                    tables.record(note, new_name or target, session)
         elif isinstance(statement, WRITES):
             session.write(operation, [target] if target else [])
         else:
-            session.retry_conflicts(operation)
+            session.read(operation)
 
     def _stored_target(self, statement: Expr) -> TableName | None:
         table = names.target(statement)
@@ -227,11 +280,12 @@ class LocalCursor(FakeSnowflakeCursor):
         return names.resolve(table, self.session)
 
     def _explode(self, statement: Expr) -> list[Expr]:
+        if (parts := tables.contract(statement, self.session)) is not None:
+            return parts
         for rule in (
-            tables.contract,
+            tables.insert_overwrite,
             transforms.create_table_autoincrement,
             transforms.alter_table_add_multiple_columns,
-            transforms.insert_overwrite,
         ):
             if len(parts := rule(statement)) > 1:
                 return parts
@@ -245,7 +299,10 @@ class LocalCursor(FakeSnowflakeCursor):
         elif table is not None and table.catalog == names.TEMPORARY_CATALOG:
             self._create_temporary(statement, table, used)
         else:
-            self._execute(statement, used)
+            try:
+                self._execute(statement, used)
+            except ProgrammingError as error:
+                raise (_worded(str(error.raw_msg)) or error) from None
             self._described = list(self._duck_conn.description or [])
 
     def _create_temporary(self, statement: Expr, table: exp.Table, params: Parameters) -> None:
@@ -253,7 +310,9 @@ class LocalCursor(FakeSnowflakeCursor):
         self._duck_conn.execute(statement.sql(dialect="duckdb"), params)
         tables.forget(name, self.session)
         tables.record(self._notes, name, self.session)
-        self._answer(answers.status(f"{table.name} successfully created."))
+        kind = str(statement.args.get("kind")).capitalize()
+        created = table.name.rpartition(".")[2]
+        self._answer(answers.status(f"{kind} {created} successfully created."))
 
     def _merge(self, statement: exp.Merge, params: Parameters) -> None:
         """DuckDB's own MERGE, counted into the row that Snowflake answers with."""
@@ -271,13 +330,14 @@ class LocalCursor(FakeSnowflakeCursor):
         self._answer(f"SELECT {columns}", statement)
         self._rowcount = cast("Any", sum(counts.values()))
 
-    def _answer(self, query: str, statement: Expr | None = None) -> None:
+    def _answer(self, query: str, statement: Expr | None = None) -> int:
         self._duck_conn.execute(query)
         self._described = list(self._duck_conn.description or [])
         table: Any = self._duck_conn.to_arrow_table()
         query_id, ran = str(uuid.uuid4()), statement or exp.Select()
         self._keep(table, table.num_rows, query_id, query, ran)
         self.session.results_cache[query_id] = (table, table.num_rows, query, None, ran)
+        return 0
 
     def _keep(self, table: Any, rowcount: Any, query_id: Any, query: Any, statement: Any) -> None:
         # The types are wide because fakesnow declares these attributes as None.
@@ -312,8 +372,8 @@ def _take_notes(part: Expr) -> Expr:
 
 
 def _described_type(kind: str) -> str:
-    if kind.endswith("]") or kind.startswith(("STRUCT", "MAP", "UNION")):
-        raise NotImplementedError(f"a result column of the type {kind}; cast it to VARIANT")
+    if metadata.nested_type(kind):
+        return "JSON"
     return WIDER_TYPES.get(kind, "TIMESTAMP" if kind == "TIMESTAMP_NS" else kind)
 
 
@@ -323,9 +383,20 @@ def _parse_failure(error: SqlglotError) -> Exception:
     return ProgrammingError(msg=f"SQL compilation error:\n{error}", errno=1003, sqlstate="42000")
 
 
+def _worded(text: str) -> ProgrammingError | None:
+    """DuckDB's most common complaints with the words and the numbers that clients look for."""
+    for pattern, number, state, words in COMPLAINTS:
+        if match := re.search(pattern, text):
+            message = f"SQL compilation error:\n{words.format(match[1])}"
+            return ProgrammingError(msg=message, errno=number, sqlstate=state)
+    return None
+
+
 def translate(error: duckdb.Error) -> snowflake.connector.errors.Error:
     """A DuckDB error as the Snowflake error that it corresponds to."""
     text = str(error).split("\n")[0]
+    if worded := _worded(text):
+        return worded
     if isinstance(error, duckdb.InterruptException):
         return ProgrammingError(msg="SQL execution canceled", errno=604, sqlstate="57014")
     if isinstance(error, duckdb.ConstraintException):

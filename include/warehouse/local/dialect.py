@@ -8,7 +8,7 @@ from functools import lru_cache
 import sqlglot
 from sqlglot import Expr, exp
 from sqlglot.dialects.snowflake import Snowflake
-from sqlglot.errors import SqlglotError
+from sqlglot.errors import ParseError, SqlglotError
 
 from include.warehouse.local.errors import compilation_error
 
@@ -49,10 +49,18 @@ def _parse(sql: str) -> Expr:
         if verb.upper() in {"DESC", "DESCRIBE"}:
             # sqlglot describes tables and views alone; users, roles and so on stay text.
             return exp.Command(this=verb.upper(), expression=rest)
-        text = str(error).replace("\x1b[4m", "").replace("\x1b[0m", "")
-        raise compilation_error(text) from None
+        raise compilation_error(_explained(error)) from None
     if len(statements) != 1:
         raise compilation_error(
             f"Actual statement count {len(statements)} did not match the desired statement count 1."
         )
     return statements[0]
+
+
+def _explained(error: Exception) -> str:
+    """What is wrong and where, in Snowflake's words if sqlglot knows the place."""
+    found = error.errors[0] if isinstance(error, ParseError) and error.errors else {}
+    if word := found.get("highlight"):
+        place = f"line {found['line']} at position {found['col'] - len(word)}"
+        return f"syntax error {place} unexpected '{word}'."
+    return str(error)

@@ -73,6 +73,14 @@ class TableLocks:
         with self._condition:
             self._release(owner)
 
+    def others_hold(self, owner: LockOwner, prefix: str) -> bool:
+        """Whether anyone else holds a table whose name begins so."""
+        with self._condition:
+            return any(
+                name.startswith(prefix) and holder is not owner
+                for name, holder in self._holders.items()
+            )
+
     def held(self) -> int:
         """Number of locks held by anyone."""
         with self._condition:

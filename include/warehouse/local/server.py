@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gzip
+import hashlib
+import hmac
 import json
 import logging
 import os
@@ -25,12 +27,15 @@ from fakesnow.transforms import SERVER_VERSION
 from snowflake.connector.errors import Error as SnowflakeError
 from sqlglot import exp
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from include.warehouse.local import dialect, wire
 from include.warehouse.local.cursor import LocalCursor
+from include.warehouse.local.errors import WarehouseError, compilation_error
 from include.warehouse.local.session import Session
 from include.warehouse.local.store import Store
 
@@ -52,6 +57,7 @@ class Server:
         self.sessions: dict[str, Session] = {}
         self.requests: dict[str, Session] = {}
         self.on_fatal = on_fatal
+        self.secret = secrets.token_bytes(32)
         self.threads = ThreadPoolExecutor(MAXIMUM_STATEMENTS, thread_name_prefix="statement")
         self.app = Starlette(
             routes=[
@@ -66,6 +72,10 @@ class Server:
                 Route("/fs_bucket/{path:path}", self.upload, methods=["PUT"]),
                 Route("/telemetry/send", self.ignore, methods=["POST"]),
                 Route("/health", self.health, methods=["GET"]),
+            ],
+            # A page of some other site must not reach this server under a name of its own.
+            middleware=[
+                Middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost"])
             ],
             lifespan=self.lifespan,
         )
@@ -89,7 +99,10 @@ class Server:
             for token, session in list(self.sessions.items()):
                 if session.idle_seconds() > SESSION_IDLE_SECONDS:
                     del self.sessions[token]
-                    await self.thread(session.close)
+                    try:
+                        await self.thread(session.close)
+                    except Exception:
+                        logger.exception("an abandoned session could not be closed")
 
     async def thread(self, work: Callable[[], Result]) -> Result:
         """Run in a thread of this server's own pool."""
@@ -164,11 +177,7 @@ class Server:
                 return _described(session, cursor, sql)
             rows = _bindings(body.get("bindings"))
             if isinstance(rows, _Batch):
-                counted = 0
-                for row in rows.rows:
-                    cursor.execute(sql, row)
-                    counted += cursor.rowcount or 0
-                return _result(session, cursor, sql, counted)
+                return _result(session, cursor, sql, cursor.execute_rows(sql, rows.rows))
             cursor.execute(sql, rows)
             upload = cursor.last_expression and cursor.last_expression.args.get("put_stage_data")
             if upload:
@@ -177,6 +186,8 @@ class Server:
         except SnowflakeError as error:
             logger.info("refused errno=%s %s", error.errno, str(error.msg).replace("\n", " ")[:500])
             return _failure(error)
+        except WarehouseError as error:
+            return _failure(compilation_error(str(error)))
         except duckdb.FatalException as error:
             self.on_fatal(f"DuckDB stopped: {error}")
             return _broken(str(error))
@@ -195,17 +206,30 @@ class Server:
             "locationType": "GCS",
             "location": f"{name}/",
             "creds": {},
-            "presignedUrl": f"{base_url}/fs_bucket/{path}",
+            "presignedUrl": f"{base_url}/fs_bucket/{path}?signature={self.signature(path)}",
         }
         return dict(upload)
 
+    def signature(self, path: str) -> str:
+        """What shows that this server gave out an address; it holds until the server ends."""
+        return hmac.new(self.secret, path.encode(), hashlib.sha256).hexdigest()
+
+    def signed_file(self, request: Request) -> Path | None:
+        """The staged file that a request may read or write, None without a right signature."""
+        path = request.path_params["path"]
+        given = request.query_params.get("signature", "")
+        file = (self.store.stages / path).resolve()
+        if not hmac.compare_digest(given, self.signature(quote(path))):
+            return None
+        return file if file.is_relative_to(self.store.stages) else None
+
     async def upload(self, request: Request) -> Response:
         """Stream an uploaded file into its stage; a broken upload leaves nothing behind."""
-        target = (self.store.stages / request.path_params["path"]).resolve()
-        if not target.is_relative_to(self.store.stages):
-            return Response(status_code=400)
+        target = self.signed_file(request)
+        if target is None:
+            return Response(status_code=403)
         target.parent.mkdir(parents=True, exist_ok=True)
-        partial = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
+        partial = self.store.uploads / secrets.token_hex(8)
         try:
             with partial.open("wb") as file:
                 async for chunk in request.stream():

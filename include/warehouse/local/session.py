@@ -21,6 +21,7 @@ from include.warehouse.local.store import Store
 
 CONFLICT_SECONDS = 120.0
 RESULTS_KEPT = 4
+RESULT_BYTES_KEPT = 32 * 1024**2
 
 TableName = tuple[str, str, str]
 """Database, schema and name, as stored."""
@@ -29,17 +30,23 @@ TableName = tuple[str, str, str]
 class Operation(Protocol):
     """Something that writes, and that may run again after a conflict."""
 
-    def __call__(self) -> None:
-        """Write, in DuckDB alone."""
+    def __call__(self) -> int:
+        """Write, in DuckDB alone; gives the number of rows it changed."""
 
 
 class RecentResults(OrderedDict[str, tuple[Any, ...]]):
-    """The last few results of a session by query id, for RESULT_SCAN."""
+    """The last few results of a session by query id, for RESULT_SCAN.
+
+    Their size is bounded: a client that was killed leaves its session behind for hours.
+    """
 
     def __setitem__(self, key: str, value: tuple[Any, ...]) -> None:
         super().__setitem__(key, value)
-        while len(self) > RESULTS_KEPT:
+        while len(self) > RESULTS_KEPT or self._bytes() > RESULT_BYTES_KEPT:
             self.popitem(last=False)
+
+    def _bytes(self) -> int:
+        return sum(result[0].nbytes for result in self.values())
 
 
 class Session(FakeSnowflakeConnection):
@@ -72,8 +79,8 @@ class Session(FakeSnowflakeConnection):
         self.last_used = time.monotonic()
         self._running = False
         self._writing = False
-        self._rolled_back_by_server = False
-        self._writes: list[Operation] = []
+        self._rollback_reason = ""
+        self._writes: list[tuple[Operation, int]] = []
         self._touched: set[TableName] = set()
         self._commit_each = str(self.parameters.get("AUTOCOMMIT", True)).lower() != "false"
         super().__init__(
@@ -116,6 +123,11 @@ class Session(FakeSnowflakeConnection):
         self.database, self._schema = database, schema
         self.database_set, self.schema_set = True, schema is not None
 
+    def leave_if_gone(self) -> None:
+        """Have no current database if somebody else has dropped it."""
+        if self.database_set and self.database not in self.store.attached:
+            self.leave()
+
     def leave(self) -> None:
         """Have no current database, as after dropping it."""
         self._duck_conn.execute("SET schema = 'memory.main'")
@@ -126,10 +138,11 @@ class Session(FakeSnowflakeConnection):
 
     @contextlib.contextmanager
     def statement(self) -> Iterator[None]:
-        """Around each statement: alone in its session, refused once if the server rolled back."""
+        """Around each statement: alone in its session, and counted as use of it."""
         with self.mutex:
             self._running = True
             self.cancel_requested.clear()
+            self.leave_if_gone()
             try:
                 yield
             finally:
@@ -137,12 +150,11 @@ class Session(FakeSnowflakeConnection):
                 self.last_used = time.monotonic()
 
     def report_server_rollback(self) -> None:
-        """Tell the client, once, that its idle transaction was rolled back for others' sake."""
-        if self._rolled_back_by_server:
-            self._rolled_back_by_server = False
+        """Tell the client, once, that the server rolled its transaction back."""
+        if reason := self._rollback_reason:
+            self._rollback_reason = ""
             raise ProgrammingError(
-                msg="The transaction was rolled back because it blocked others while its session "
-                "was idle; begin it again.",
+                msg=f"The transaction was rolled back because {reason}; begin it again.",
                 errno=90229,
                 sqlstate="40000",
             )
@@ -155,6 +167,11 @@ class Session(FakeSnowflakeConnection):
         """Interrupt the running statement, also while it waits for a lock."""
         self.cancel_requested.set()
         self._duck_conn.interrupt()
+
+    @property
+    def commits_each_statement(self) -> bool:
+        """Whether AUTOCOMMIT is on."""
+        return self._commit_each
 
     # -- transactions -------------------------------------------------------------------------
 
@@ -179,9 +196,10 @@ class Session(FakeSnowflakeConnection):
 
     def rollback_transaction(self) -> None:
         """Forget the transaction's writes and give up its locks."""
-        self._rolled_back_by_server = False
+        self._rollback_reason = ""
         if self._writing:
-            self._duck_conn.rollback()
+            with contextlib.suppress(duckdb.TransactionException):
+                self._duck_conn.rollback()
         self._touched = set()
         self._end_transaction()
 
@@ -190,10 +208,10 @@ class Session(FakeSnowflakeConnection):
         if not self.mutex.acquire(blocking=False):
             return False
         try:
-            if self._running or not self.in_transaction:
-                return not self._running
-            self.rollback_transaction()
-            self._rolled_back_by_server = True
+            # The mutex is free, so no statement runs; but one may have ended the transaction.
+            if self.in_transaction:
+                self.rollback_transaction()
+                self._rollback_reason = "it blocked others while its session was idle"
             return True
         finally:
             self.mutex.release()
@@ -221,6 +239,14 @@ class Session(FakeSnowflakeConnection):
             self.store.record_writes(self._touched)
             self._touched = set()
 
+    def read(self, operation: Callable[[], object]) -> None:
+        """Run what only reads; an open transaction outlives its failure."""
+        try:
+            self.retry_conflicts(operation)
+        except BaseException:
+            self._mend()
+            raise
+
     def define(self, operation: Operation, tables: Iterable[TableName]) -> None:
         """Run a DDL statement, which commits an open transaction first, as on Snowflake."""
         self.commit_transaction()
@@ -244,12 +270,13 @@ class Session(FakeSnowflakeConnection):
             raise
         self._duck_conn.commit()
 
-    def retry_conflicts(self, operation: Callable[[], None]) -> None:
+    def retry_conflicts(self, operation: Callable[[], object]) -> None:
         """Run until no concurrent change of the same rows or names gets in the way."""
         deadline = time.monotonic() + CONFLICT_SECONDS
         while True:
             try:
-                return operation()
+                operation()
+                return
             except duckdb.TransactionException as error:
                 if not is_conflict(error) or time.monotonic() > deadline:
                     raise
@@ -269,23 +296,52 @@ class Session(FakeSnowflakeConnection):
             self._duck_conn.begin()
             self._writing = True
         try:
-            operation()
-        except BaseException as error:
-            if isinstance(error, duckdb.TransactionException) and is_conflict(error):
-                # Another session changed a table that this one now holds; a fresh snapshot sees it.
-                self.retry_conflicts(lambda: self._replay([*self._writes, operation]))
-            else:
-                # DuckDB drops the whole transaction where Snowflake drops the statement.
-                self.retry_conflicts(lambda: self._replay(self._writes))
+            changed = operation()
+        except duckdb.TransactionException as error:
+            if not is_conflict(error):
+                self._mend()
                 raise
-        self._writes.append(operation)
+            # Another session changed a table that this one now holds; a fresh snapshot sees it.
+            self._replay()
+            changed = operation()
+        except BaseException:
+            self._mend()
+            raise
+        self._writes.append((operation, changed))
 
-    def _replay(self, operations: list[Operation]) -> None:
-        with contextlib.suppress(duckdb.TransactionException):
-            self._duck_conn.rollback()
-        self._duck_conn.begin()
-        for operation in operations:
-            operation()
+    def _mend(self) -> None:
+        """Make a transaction usable that DuckDB gave up because one statement in it failed.
+
+        Snowflake drops the statement alone, and DuckDB has no savepoints.
+        """
+        if not self._writing:
+            return
+        try:
+            self._duck_conn.execute("SELECT 1").fetchall()
+        except duckdb.Error:
+            self._replay()
+
+    def _replay(self) -> None:
+        """Write everything once more on a fresh snapshot.
+
+        What others committed meanwhile may make a statement change other rows than the client was
+        told of; then nothing is kept rather than something else.
+        """
+
+        def again() -> None:
+            with contextlib.suppress(duckdb.TransactionException):
+                self._duck_conn.rollback()
+            self._duck_conn.begin()
+            for operation, changed in self._writes:
+                if operation() != changed:
+                    raise ProgrammingError(msg="the data it had read changed meanwhile")
+
+        try:
+            self.retry_conflicts(again)
+        except BaseException:
+            self.rollback_transaction()
+            self._rollback_reason = "a statement failed and the ones before it cannot be repeated"
+            raise
 
     def _commit_writes(self) -> None:
         try:
@@ -293,12 +349,8 @@ class Session(FakeSnowflakeConnection):
         except duckdb.TransactionException as error:
             if not is_conflict(error):
                 raise
-
-            def again() -> None:
-                self._replay(self._writes)
-                self._duck_conn.commit()
-
-            self.retry_conflicts(again)
+            self._replay()
+            self._duck_conn.commit()
 
     def _end_transaction(self) -> None:
         self._writing = False

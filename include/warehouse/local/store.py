@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import logging
 import re
 import shutil
 import threading
@@ -17,6 +18,8 @@ from fakesnow.transforms import show, stage
 from include.warehouse.local.errors import WarehouseError
 from include.warehouse.local.locks import TableLocks
 from include.warehouse.local.rules import functions, metadata
+
+logger = logging.getLogger("firn.warehouse")
 
 FORMAT = "firn-warehouse 1 duckdb 2"
 MINIMUM_FREE_BYTES = 64 * 1024**2
@@ -38,15 +41,19 @@ class Store:
         self.folder = folder.resolve()
         self.databases = self.folder / "databases"
         self.stages = self.folder / "stages"
+        self.uploads = self.folder / "uploads"
         for needed in (self.folder, self.databases, self.stages):
             needed.mkdir(parents=True, exist_ok=True)
         self._lock_folder()
         self._check_format()
         self._check_space()
+        shutil.rmtree(self.uploads, ignore_errors=True)
+        self.uploads.mkdir()
         self.locks = TableLocks(idle_limit_seconds)
         self.catalog_lock = threading.RLock()
         # fakesnow keeps staged files in a temporary folder of its own unless told otherwise.
         stage.LOCAL_BUCKET_PATH = str(self.stages)
+        self.attached: set[str] = set()
         self.hub = self._open()
 
     def _lock_folder(self) -> None:
@@ -98,19 +105,29 @@ class Store:
             },
         )
         # Every statement comes from a client, so the engine itself must not reach other files.
-        hub.execute(f"SET allowed_directories = ['{self._quoted(self.folder)}/']")
-        hub.execute("SET enable_external_access = false")
         hub.execute("SET GLOBAL TimeZone = 'UTC'")
         hub.execute(
             f"ATTACH '{self._quoted(self.folder / 'account.db')}' AS {GLOBAL_DATABASE_NAME}"
         )
+        allowed = ", ".join(
+            f"'{self._quoted(folder)}/'" for folder in (self.databases, self.stages, spill)
+        )
+        hub.execute(f"SET allowed_directories = [{allowed}]")
+        hub.execute("SET enable_external_access = false")
         hub.execute(info_schema.fs_global_creation_sql())
         hub.execute(show.fs_global_creation_sql())
         hub.execute(metadata.ACCOUNT_TABLES_SQL)
         hub.execute(functions.MACROS_SQL)
         for file in sorted(self.databases.glob("*.db")):
-            hub.execute(f"ATTACH '{self._quoted(file)}' AS \"{file.stem}\"")
-            self.prepare_database(hub, file.stem)
+            try:
+                hub.execute(f"ATTACH '{self._quoted(file)}' AS \"{file.stem}\"")
+                self.prepare_database(hub, file.stem)
+            except duckdb.Error as error:
+                reason = str(error).splitlines()[0]
+                raise WarehouseError(
+                    f"{file} cannot be opened ({reason}): move it away to start without the "
+                    f"database {file.stem}, or run `python -m include.warehouse reset`."
+                ) from None
         return hub
 
     def prepare_database(self, connection: duckdb.DuckDBPyConnection, name: str) -> None:
@@ -118,6 +135,8 @@ class Store:
         connection.execute(info_schema.per_db_creation_sql(name))
         connection.execute(macros.creation_sql(name))
         connection.execute(metadata.database_views_sql(name))
+        connection.execute(f'CREATE SCHEMA IF NOT EXISTS "{name}".PUBLIC')
+        self.attached.add(name)
 
     def database_file(self, name: str) -> Path:
         """The file of a database.
@@ -131,6 +150,7 @@ class Store:
 
     def remove_database(self, name: str) -> None:
         """Delete the files of a detached database and of its stages."""
+        self.attached.discard(name)
         file = self.database_file(name)
         for part in (file, file.with_name(file.name + ".wal")):
             part.unlink(missing_ok=True)
@@ -138,9 +158,14 @@ class Store:
 
     def record_writes(self, tables: Iterable[tuple[str, str, str]]) -> None:
         """Keep the time of the last write of each table, which DuckDB does not know."""
-        if tables:
+        if not tables:
+            return
+        try:
             with self.catalog_lock, self.hub.cursor() as connection:
                 metadata.record_writes(connection, tables)
+        except duckdb.Error:
+            # The rows are committed, and a client that heard of an error would write them again.
+            logger.exception("the time of the last write was not kept")
 
     def close(self) -> None:
         """Write every database back to its file and let the folder go."""

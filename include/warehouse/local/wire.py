@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import json
 from base64 import b64encode
 from decimal import Decimal
 from typing import Any
@@ -67,6 +68,13 @@ def encoded(table: pa.Table, rowtype: list[ColumnInfo]) -> str:
 def _readable(table: pa.Table) -> pa.Table:
     """Only Arrow types that the Snowflake clients can read."""
     for position, field in enumerate(table.schema):
+        if pa.types.is_nested(field.type):
+            values = [
+                None if value is None else json.dumps(value, default=str, separators=(",", ":"))
+                for value in table.column(position).to_pylist()
+            ]
+            table = table.set_column(position, field.name, pa.array(values, pa.string()))
+            continue
         kind = READABLE.get(field.type)
         if pa.types.is_timestamp(field.type) and field.type.unit != "us":
             kind = pa.timestamp("us", field.type.tz)

@@ -1,9 +1,15 @@
 """The peer suite's own fixtures, pointed at the local warehouse."""
 
+# ruff: noqa: F401, F811 - pytest finds fixtures by name, and so do those who ask for them
+
 from __future__ import annotations
 
+from collections.abc import Iterator
+from io import StringIO
+from typing import Any
+
 import pytest
-from dbt.tests.fixtures.project import (  # noqa: F401  (fixtures, found by name)
+from dbt.tests.fixtures.project import (
     adapter,
     analyses,
     clean_up_logging,
@@ -23,7 +29,6 @@ from dbt.tests.fixtures.project import (  # noqa: F401  (fixtures, found by name
     profiles_config_update,
     profiles_root,
     profiles_yml,
-    project,
     project_config_update,
     project_files,
     project_root,
@@ -39,6 +44,7 @@ from dbt.tests.fixtures.project import (  # noqa: F401  (fixtures, found by name
     tests,
     unique_schema,
 )
+from snowflake.connector.util_text import split_statements
 
 from tests.conftest import Warehouse
 from tests.integration.dbt_adapter.not_applicable import NOT_APPLICABLE
@@ -47,11 +53,15 @@ DATABASE = "DBT_TESTS"
 
 
 @pytest.fixture(scope="session")
-def peer_database(warehouse: Warehouse) -> str:
-    """A database that the peer suite has for itself."""
-    with warehouse.connect() as connection:
+def peer_database(warehouse: Warehouse) -> Iterator[str]:
+    """A database that the peer suite has for itself, and the roles that it grants to."""
+    with warehouse.connect() as connection, pytest.MonkeyPatch.context() as patch:
         connection.cursor().execute(f"create database if not exists {DATABASE}")
-    return DATABASE
+        for number in (1, 2, 3):
+            role = f"DBT_TESTS_ROLE_{number}"
+            connection.cursor().execute(f"create role if not exists {role}")
+            patch.setenv(f"DBT_TEST_USER_{number}", role)
+        yield DATABASE
 
 
 @pytest.fixture(scope="class")
@@ -71,12 +81,28 @@ def dbt_profile_target(warehouse: Warehouse, peer_database: str) -> dict[str, ob
 
 
 @pytest.fixture(scope="class")
-def logs_dir(tmp_path_factory: pytest.TempPathFactory):
+def logs_dir(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """dbt's logs, away from the repository."""
     folder = str(tmp_path_factory.mktemp("logs"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DBT_LOG_PATH", folder)
         yield folder
+
+
+@pytest.fixture(scope="class")
+def project(project_setup: Any, project_files: None) -> Any:
+    """The suite's project; its SQL may hold several statements, which Snowflake runs one by one."""
+    run_one = project_setup.run_sql
+
+    def run_sql(sql: str, fetch: str | None = None) -> Any:
+        result = None
+        for statement, _ in split_statements(StringIO(sql)):
+            if statement.strip("; \n"):
+                result = run_one(statement, fetch)
+        return result
+
+    project_setup.run_sql = run_sql
+    return project_setup
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -5,22 +5,24 @@ addition. Most only give the names, types and messages that differ from Postgres
 suites are written.
 """
 
+# ruff: noqa: ARG002 - pytest passes fixtures to those who name them
+
 from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from dbt.adapters.snowflake.relation_configs import SnowflakeRelationType
+from dbt.adapters.snowflake.relation_configs.policies import SnowflakeRelationType
 from dbt.tests.adapter.aliases import test_aliases
 from dbt.tests.adapter.basic import (
     expected_catalog,
     test_adapter_methods,
     test_docs_generate,
     test_get_catalog_for_single_relation,
+    test_incremental,
 )
 from dbt.tests.adapter.catalog import files as catalog_files
 from dbt.tests.adapter.catalog import relation_types
@@ -54,6 +56,7 @@ from dbt.tests.util import AnyInteger, AnyString, check_relations_equal, run_dbt
 from dbt_common.contracts.metadata import CatalogTable, ColumnMetadata, StatsItem, TableMetadata
 
 OWNER = "ACCOUNTADMIN"
+HOOKS_DATA = Path(test_run_hooks.__file__).parent / "data"
 
 
 def classes() -> list[type]:
@@ -122,13 +125,33 @@ class BaseEphemeralMulti(test_ephemeral.BaseEphemeralMulti):
         )
 
 
+class BaseEphemeralNested(test_ephemeral.BaseEphemeralNested):
+    def test_ephemeral_nested(self, project: Any) -> None:
+        results = run_dbt(["run"])
+        assert len(results) == 2
+        compiled = Path("target/run/test/models/root_view.sql").read_text()
+        schema = f"{project.database}.{project.test_schema}"
+        expected = f"""
+            create or replace view {schema}.root_view as (
+                with __dbt__cte__ephemeral_level_two as (select * from {schema}.source_table),
+                __dbt__cte__ephemeral as (select * from __dbt__cte__ephemeral_level_two)
+                select * from __dbt__cte__ephemeral
+            );
+        """
+        assert "".join(compiled.split()) == "".join(expected.split())
+
+
 # The catalogue
 
 
 def _statistics(value: float) -> dict[str, dict[str, Any]]:
     rows = {
         "has_stats": ("Has Stats?", True, "Indicates whether there are statistics for this table"),
-        "bytes": ("Approximate Size", AnyInteger(), "Approximate size of the table as reported by Snowflake"),
+        "bytes": (
+            "Approximate Size",
+            AnyInteger(),
+            "Approximate size of the table as reported by Snowflake",
+        ),
         "last_modified": ("Last Modified", AnyString(), "The timestamp for last update/change"),
         "row_count": ("Row Count", value, "An approximate count of rows in this table"),
     }
@@ -196,8 +219,13 @@ class BaseGetCatalogForSingleRelation(
                 "Number of rows in the table as reported by Snowflake",
                 bool(rows),
             ),
-            # Storage is not Snowflake's here, so a table has no size in its terms.
-            "bytes": ("Approximate Size", 0, "Size of the table as reported by Snowflake", False),
+            # Storage is not Snowflake's here, so a table's size in its terms is not known.
+            "bytes": (
+                "Approximate Size",
+                0,
+                "Size of the table as reported by Snowflake",
+                bool(rows),
+            ),
         }
         return CatalogTable(
             metadata=TableMetadata(
@@ -335,7 +363,7 @@ class ColumnTypes:
             ["true", "boolean", "BOOLEAN"],
             ["'2013-11-03 00:00:00-07'::timestamptz", "timestamp_tz", "TIMESTAMP_TZ"],
             ["'2013-11-03 00:00:00-07'::timestamp", "timestamp", "TIMESTAMP_NTZ"],
-            ["to_variant(parse_json('{\"key\": \"value\"}'))", "variant", "VARIANT"],
+            ['to_variant(parse_json(\'{"key": "value"}\'))', "variant", "VARIANT"],
         ]
 
 
@@ -483,7 +511,7 @@ class BaseIncrementalUniqueKeyDeleteInsert(test_incremental_unique_id.BaseIncrem
 
 def _days(*days: str) -> str:
     rows = [
-        f"select {number} as id, to_timestamp_tz('{day}-0') as event_time"
+        f"select {number} as id, to_timestamp_tz('{day} +00:00') as event_time"
         for number, day in enumerate(days, start=1)
     ]
     return "{{ config(materialized='table', event_time='event_time') }}" + " union all ".join(rows)
@@ -507,7 +535,7 @@ class BaseMicrobatch(test_incremental_microbatch.BaseMicrobatch):
     def insert_two_rows_sql(self, project: Any) -> str:
         return (
             f"insert into {project.database}.{project.test_schema}.input_model (id, event_time)"
-            " values (4, '2020-01-04 00:00:00-0'), (5, '2020-01-05 00:00:00-0')"
+            " values (4, '2020-01-04 00:00:00+00:00'), (5, '2020-01-05 00:00:00+00:00')"
         )
 
 
@@ -515,6 +543,15 @@ class BaseSampleModeTest(test_sample_mode.BaseSampleModeTest):
     @pytest.fixture(scope="class")
     def input_model_sql(self) -> str:
         return _days("2025-01-01 01:25:00", "2025-01-02 13:47:00", "2025-01-03 01:32:00")
+
+
+class BaseIncrementalBadStrategy(test_incremental.BaseIncrementalBadStrategy):
+    def test_incremental_invalid_strategy(self, project: Any) -> None:
+        run_dbt(["seed"])
+        # dbt-snowflake looks for the strategy when there is a table to apply it to.
+        run_dbt(["run"])
+        results = run_dbt(["run"], expect_pass=False)
+        assert "get_incremental_bad_strategy_sql" in results.results[0].message
 
 
 # Grants, with and without `copy_grants`
@@ -558,7 +595,7 @@ class RecordedHooks:
 
     RECORDED = "on_model_hook"
 
-    def get_ctx_vars(self, state: str, count: int, project: Any) -> list[dict[str, Any]]:
+    def recorded(self, state: str, count: int, project: Any) -> list[dict[str, Any]]:
         columns = [
             row[0]
             for row in project.run_sql(
@@ -577,7 +614,7 @@ class RecordedHooks:
         return [dict(zip(map(str.lower, columns), row, strict=True)) for row in rows]
 
     def check_hooks(self, state: str, project: Any, host: str, count: int = 1) -> None:
-        for context in self.get_ctx_vars(state, count, project):
+        for context in self.recorded(state, count, project):
             assert context["test_state"] == state
             assert context["target_host"] == host == "127.0.0.1"
             assert context["target_name"] == "default"
@@ -596,8 +633,8 @@ class RecordedModelHooks(RecordedHooks):
     """The same for hooks of models; Snowflake has no VACUUM, so another statement stands in."""
 
     @pytest.fixture(scope="class", autouse=True)
-    def setUp(self, project: Any) -> None:  # noqa: N802
-        _run_script(project, Path(test_model_hooks.__file__).parent / "data" / "seed_model.sql")
+    def setUp(self, project: Any) -> None:
+        project.run_sql((HOOKS_DATA / "seed_model.sql").read_text())
 
     @pytest.fixture(scope="class")
     def project_config_update(self) -> dict[str, Any]:
@@ -662,76 +699,41 @@ class BasePrePostModelHooksInConfigKwargs(
 
 class BaseHookRefs(RecordedHooks, test_model_hooks.BaseHookRefs):
     @pytest.fixture(scope="class", autouse=True)
-    def setUp(self, project: Any) -> None:  # noqa: N802
-        _run_script(project, Path(test_model_hooks.__file__).parent / "data" / "seed_model.sql")
+    def setUp(self, project: Any) -> None:
+        project.run_sql((HOOKS_DATA / "seed_model.sql").read_text())
 
 
 class BasePrePostRunHooks(RecordedHooks, test_run_hooks.BasePrePostRunHooks):
     RECORDED = "on_run_hook"
 
     @pytest.fixture
-    def setUp(self, project: Any, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: N802
-        _run_script(project, Path(test_run_hooks.__file__).parent / "data" / "seed_run.sql")
+    def setUp(self, project: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        project.run_sql((HOOKS_DATA / "seed_run.sql").read_text())
         for table in ("schemas", "db_schemas"):
             project.run_sql(f"drop table if exists {project.test_schema}.{table}")
         monkeypatch.setenv("TERM_TEST", "TESTING")
 
 
-def _run_script(project: Any, file: Path) -> None:
-    for statement in file.read_text().split(";"):
-        if statement.strip():
-            project.run_sql(statement)
+# Seeds: Snowflake never drops what depends on a table
 
 
-# Seeds: Snowflake runs one statement at a time, and never drops what depends on a table
-
-
-class ExpectedSeed:
-    @pytest.fixture(scope="class", autouse=True)
-    def setUp(self, project: Any) -> None:  # noqa: N802
-        for statement in seed_files.seeds__expected_sql.split(";"):
-            if statement.strip():
-                project.run_sql(statement)
-
+class ViewsStay:
     def _check_relation_end_state(self, run_result: Any, project: Any, exists: bool) -> None:
         super()._check_relation_end_state(run_result, project, exists=True)  # type: ignore[misc]
 
 
-class BaseBasicSeedTests(ExpectedSeed, test_seed.BaseBasicSeedTests):
+class BaseBasicSeedTests(ViewsStay, test_seed.BaseBasicSeedTests):
     pass
 
 
-class BaseSeedConfigFullRefreshOn(ExpectedSeed, test_seed.BaseSeedConfigFullRefreshOn):
+class BaseSeedConfigFullRefreshOn(ViewsStay, test_seed.BaseSeedConfigFullRefreshOn):
     pass
 
 
-class BaseSeedConfigFullRefreshOff(ExpectedSeed, test_seed.BaseSeedConfigFullRefreshOff):
-    pass
-
-
-class BaseSeedCustomSchema(ExpectedSeed, test_seed.BaseSeedCustomSchema):
-    pass
-
-
-class BaseSeedWithUniqueDelimiter(ExpectedSeed, test_seed.BaseSeedWithUniqueDelimiter):
-    pass
-
-
-class BaseSeedWithWrongDelimiter(ExpectedSeed, test_seed.BaseSeedWithWrongDelimiter):
-    pass
-
-
-class BaseSeedWithEmptyDelimiter(ExpectedSeed, test_seed.BaseSeedWithEmptyDelimiter):
-    pass
-
-
-class BaseSeedParsing(ExpectedSeed, test_seed.BaseSeedParsing):
-    pass
-
-
-class BaseSimpleSeedWithBOM(ExpectedSeed, test_seed.BaseSimpleSeedWithBOM):
+class BaseSimpleSeedWithBOM(test_seed.BaseSimpleSeedWithBOM):
     @pytest.fixture(scope="class", autouse=True)
-    def with_mark(self, project: Any, setUp: None) -> None:  # noqa: N803
+    def setUp(self, project: Any) -> None:
+        project.run_sql(seed_files.seeds__expected_sql)
         source = Path(test_seed.__file__).with_name("seed_bom.csv")
         shutil.copy(source, Path(project.project_root) / "seeds")
 
@@ -739,8 +741,8 @@ class BaseSimpleSeedWithBOM(ExpectedSeed, test_seed.BaseSimpleSeedWithBOM):
 class BaseSeedSpecificFormats(test_seed.BaseSeedSpecificFormats):
     @pytest.fixture(scope="class")
     def test_data_dir(self, tmp_path_factory: pytest.TempPathFactory) -> Path:
-        # The suite writes into this folder and deletes it.
-        return tmp_path_factory.mktemp("data")
+        # The suite makes this folder and deletes it.
+        return tmp_path_factory.mktemp("seed") / "data"
 
 
 class BaseSimpleSeedColumnOverride(test_seed_type_override.BaseSimpleSeedColumnOverride):
@@ -844,11 +846,14 @@ class BaseUnitTestingTypes(test_types.BaseUnitTestingTypes):
             ["'string'", "string"],
             ["true", "true"],
             ["DATE '2020-01-02'", "2020-01-02"],
-            ["TIMESTAMP '2013-11-03 00:00:00-0'", "2013-11-03 00:00:00-0"],
-            ["'2013-11-03 00:00:00-0'::TIMESTAMPTZ", "2013-11-03 00:00:00-0"],
+            ["TIMESTAMP '2013-11-03 00:00:00'", "2013-11-03 00:00:00"],
+            ["'2013-11-03 00:00:00+00:00'::TIMESTAMPTZ", "2013-11-03 00:00:00+00:00"],
             ["TO_NUMBER('3', 10, 9)", "3"],
             ["3::VARIANT", "3"],
-            ["{'Alberta':'Edmonton','Manitoba':'Winnipeg'}", "{'Alberta':'Edmonton','Manitoba':'Winnipeg'}"],
+            [
+                "{'Alberta':'Edmonton','Manitoba':'Winnipeg'}",
+                "{'Alberta':'Edmonton','Manitoba':'Winnipeg'}",
+            ],
             ["['a','b','c']", "['a','b','c']"],
             ["[1,2,3]", "[1, 2, 3]"],
         ]

@@ -6,8 +6,10 @@ They are stored and shown, and change nothing in what a local session may do.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+import duckdb
 from sqlglot import Expr, exp
 
 from include.warehouse.local.errors import compilation_error, not_found
@@ -32,37 +34,75 @@ KINDS = (
     ("BUDGET",),
 )
 TABLE = "_fs_global._firn.account_objects"
+SYSTEM_ROLES = {
+    "ACCOUNTADMIN", "GLOBALORGADMIN", "ORGADMIN", "PUBLIC", "SECURITYADMIN", "SYSADMIN",
+    "USERADMIN",
+}  # fmt: skip
+PRIVILEGES = {
+    "ADD", "ALL", "APPLY", "APPLYBUDGET", "ATTACH", "AUDIT", "BIND", "CANCEL", "CREATE", "DELETE",
+    "EVOLVE", "EXECUTE", "FAILOVER", "IMPORT", "IMPORTED", "INSERT", "MANAGE", "MODIFY", "MONITOR",
+    "OPERATE", "OVERRIDE", "OWNERSHIP", "PURCHASE", "READ", "REBUILD", "REFERENCES", "REPLICATE",
+    "RESOLVE", "SELECT", "TRUNCATE", "UPDATE", "USAGE", "WRITE",
+}  # fmt: skip
+"""The first words of Snowflake's privileges."""
+OBJECT_WORDS = {
+    "ACCOUNT", "ALL", "DATABASE", "DATABASES", "FILE", "FORMAT", "FORMATS", "FUNCTION", "FUNCTIONS",
+    "FUTURE", "IN", "INTEGRATION", "MONITOR", "PROCEDURE", "PROCEDURES", "RESOURCE", "ROLE",
+    "SCHEMA", "SCHEMAS", "SEQUENCE", "SEQUENCES", "STAGE", "STAGES", "TABLE", "TABLES", "USER",
+    "VIEW", "VIEWS", "WAREHOUSE",
+}  # fmt: skip
 
 
-def objects(statement: Expr, session: Session) -> str | None:
-    """CREATE, ALTER, DROP, SHOW and DESCRIBE of account objects."""
+def changes(statement: Expr, session: Session) -> Callable[[], str] | None:
+    """CREATE, ALTER and DROP of account objects, GRANT and REVOKE."""
+    if isinstance(statement, exp.Grant | exp.Revoke):
+        head, tail = statement.sql(dialect="snowflake").split(" ", 1)
+        statement = exp.Command(this=head, expression=tail)
     tokens = _tokens(statement)
-    if not tokens or tokens[0].upper() not in {
-        "CREATE",
-        "ALTER",
-        "DROP",
-        "SHOW",
-        "DESCRIBE",
-        "DESC",
-    }:
+    verb = tokens[0].upper() if tokens else ""
+    if verb in {"GRANT", "REVOKE"}:
+        return _alone(lambda: _change_grants([token.upper() for token in tokens], session), session)
+    change = {"CREATE": _create, "ALTER": _alter, "DROP": _drop}.get(verb)
+    if change is None:
         return None
-    verb = tokens[0].upper()
     rest = tokens[1:]
     replace = [token.upper() for token in rest[:2]] == ["OR", "REPLACE"]
-    if replace:
-        rest = rest[2:]
-    kind, rest = _kind(rest, plural=verb == "SHOW")
+    kind, rest = _kind(rest[2:] if replace else rest, plural=False)
     if kind is None:
         return None
-    if verb == "SHOW":
-        return _show(kind, rest)
     exists, rest = _exists_clause(rest)
     if not rest:
         raise compilation_error(f"{verb} {kind} needs a name")
     name, properties = rest[0].upper(), rest[1:]
-    return {"CREATE": _create, "ALTER": _alter, "DROP": _drop}.get(verb, _describe)(
-        session, kind, name, properties, exists, replace
-    )
+    return _alone(lambda: change(session, kind, name, properties, exists, replace), session)
+
+
+def _alone(change: Callable[[], str], session: Session) -> Callable[[], str]:
+    """One session after the other: DuckDB would call two changes at once a conflict."""
+
+    def run() -> str:
+        with session.store.catalog_lock:
+            return change()
+
+    return run
+
+
+def shown(statement: Expr, session: Session) -> str | None:
+    """SHOW and DESCRIBE of account objects and of grants."""
+    tokens = _tokens(statement)
+    verb = tokens[0].upper() if tokens else ""
+    if verb == "SHOW" and [token.upper() for token in tokens[1:2]] == ["GRANTS"]:
+        return _show_grants([token.upper() for token in tokens[2:]], session)
+    if verb not in {"SHOW", "DESCRIBE", "DESC"}:
+        return None
+    kind, rest = _kind(tokens[1:], plural=verb == "SHOW")
+    if kind is None:
+        return None
+    if verb == "SHOW":
+        return _show(kind, rest)
+    if not rest:
+        raise compilation_error(f"{verb} {kind} needs a name")
+    return _describe(session, kind, rest[0].upper())
 
 
 def _tokens(statement: Expr) -> list[str]:
@@ -153,9 +193,7 @@ def _drop(
     return answers.status(f"{name} successfully dropped.")
 
 
-def _describe(
-    session: Session, kind: str, name: str, properties: list[str], exists: bool, replace: bool
-) -> str:
+def _describe(session: Session, kind: str, name: str) -> str:
     if not _found(session, kind, name):
         raise not_found(kind.capitalize(), name)
     return (
@@ -190,60 +228,91 @@ def _show(kind: str, rest: list[str]) -> str:
     )
 
 
-def grants(statement: Expr, session: Session) -> str | None:
-    """GRANT, REVOKE and SHOW GRANTS; kept as text, so that they can be looked at and compared."""
-    if isinstance(statement, exp.Grant | exp.Revoke):
-        text = statement.sql(dialect="snowflake")
-        head, rest = text.split(" ", 1)
-        statement = exp.Command(this=head, expression=rest)
-    tokens = command_tokens(statement)
-    if not tokens:
-        return None
-    verb = tokens[0].upper()
-    if verb == "SHOW" and [token.upper() for token in tokens[1:2]] == ["GRANTS"]:
-        return _show_grants(tokens[2:])
-    if verb not in {"GRANT", "REVOKE"}:
-        return None
-    words = [token.upper() for token in tokens]
-    link = "TO" if verb == "GRANT" else "FROM"
+def _change_grants(words: list[str], session: Session) -> str:
+    """Keep a grant or take it back; a role that does not exist is refused."""
+    verb, link = words[0], "TO" if words[0] == "GRANT" else "FROM"
     if link not in words:
         raise compilation_error(f"{verb} needs the word {link}")
     at = len(words) - 1 - words[::-1].index(link)
-    grantee = " ".join(word for word in words[at + 1 : at + 3] if word != "WITH")
-    granted, on = words[1:at], ""
-    if "ON" in granted:
-        split = granted.index("ON")
-        granted, on = granted[:split], " ".join(granted[split + 1 :])
-    row = (grantee, " ".join(granted).replace(" ,", ","), on.replace(" . ", "."))
-    session.duck.execute(
-        "DELETE FROM _fs_global._firn.grants "
-        "WHERE grantee = ? AND privilege = ? AND object_name = ?",
-        row,
-    )
-    if verb == "GRANT":
+    grantee = _grantee(words[at + 1 :], session)
+    privileges, kind, name = _granted(words[1:at], session)
+    for privilege in privileges:
+        row = (grantee, privilege, kind, name)
         session.duck.execute(
-            "INSERT INTO _fs_global._firn.grants VALUES (?, ?, '', ?, ?, now())",
-            (*row, "OPTION" in words[at:]),
+            "DELETE FROM _fs_global._firn.grants WHERE grantee = ? AND privilege = ? "
+            "AND object_kind = ? AND object_name = ?",
+            row,
         )
+        if verb == "GRANT":
+            session.duck.execute(
+                "INSERT INTO _fs_global._firn.grants VALUES (?, ?, ?, ?, ?, now())",
+                (*row, "OPTION" in words[at:]),
+            )
     return answers.SUCCESS
 
 
-def _show_grants(rest: list[str]) -> str:
-    words = [token.upper() for token in rest]
+def _grantee(words: list[str], session: Session) -> str:
+    """`ROLE R`, `DATABASE ROLE D.R`, `USER U` or `SHARE S`; a plain name is a role."""
+    kind = "ROLE"
+    for named in ("DATABASE ROLE", "ROLE", "USER", "SHARE"):
+        if words[: len(named.split())] == named.split():
+            kind, words = named, words[len(named.split()) :]
+            break
+    end = words.index("WITH") if "WITH" in words else len(words)
+    name = "".join(words[:end])
+    if kind == "ROLE" and name not in SYSTEM_ROLES and not _found(session, "ROLE", name):
+        raise not_found("Role", name)
+    return f"{kind} {name}"
+
+
+def _granted(words: list[str], session: Session) -> tuple[list[str], str, str]:
+    """Privileges, kind and name of what is granted; a role is granted as its usage."""
+    if "ON" not in words:
+        return ["USAGE"], *_object(words, session)
+    at = words.index("ON")
+    privileges = [part.strip() for part in " ".join(words[:at]).split(",")]
+    for privilege in privileges:
+        if privilege.split(" ")[0] not in PRIVILEGES:
+            raise compilation_error(f"syntax error: unexpected '{privilege}'.")
+    return privileges, *_object(words[at + 1 :], session)
+
+
+def _object(words: list[str], session: Session) -> tuple[str, str]:
+    """Kind and full name of an object; without a kind it is a table or a view."""
+    at = 0
+    while at < len(words) and words[at] in OBJECT_WORDS:
+        at += 1
+    kind, parts = " ".join(words[:at]) or "TABLE", "".join(words[at:]).split(".")
+    if kind in {"TABLE", "VIEW", "SCHEMA"}:
+        depth = 2 if kind == "SCHEMA" else 3
+        around = [str(session.database), str(session.schema)][: depth - 1]
+        parts = around[: depth - len(parts)] + parts
+    return kind, ".".join(parts)
+
+
+def forget_grants(connection: duckdb.DuckDBPyConnection, name: str) -> None:
+    """A table or view that is made anew or dropped takes the grants on it along."""
+    connection.execute(
+        "DELETE FROM _fs_global._firn.grants "
+        "WHERE object_kind IN ('TABLE', 'VIEW') AND object_name = ?",
+        (name.upper(),),
+    )
+
+
+def _show_grants(words: list[str], session: Session) -> str:
     condition = "true"
-    if words[:1] == ["TO"]:
+    if words[:1] in (["TO"], ["OF"]):
         condition = f"grantee = {answers.literal(' '.join(words[1:]))}"
     elif words[:1] == ["ON"]:
-        name = " ".join(words[1:]).replace(" . ", ".")
+        _, name = _object(words[1:], session)
         condition = f"object_name = {answers.literal(name)}"
     return (
         'SELECT created AS "created_on", privilege AS "privilege", '
-        "split_part(object_name, ' ', 1) AS \"granted_on\", "
-        "array_to_string(string_split(object_name, ' ')[2:], ' ') AS \"name\", "
-        "split_part(grantee, ' ', 1) AS \"granted_to\", "
-        "array_to_string(string_split(grantee, ' ')[2:], ' ') AS \"grantee_name\", "
+        'object_kind AS "granted_on", object_name AS "name", '
+        "regexp_replace(grantee, ' [^ ]*$', '') AS \"granted_to\", "
+        "regexp_extract(grantee, '[^ ]*$') AS \"grantee_name\", "
         'grant_option AS "grant_option", \'ACCOUNTADMIN\' AS "granted_by" '
-        f"FROM _fs_global._firn.grants WHERE {condition} ORDER BY object_name, privilege"
+        f"FROM _fs_global._firn.grants WHERE {condition} ORDER BY created, object_name, privilege"
     )
 
 

@@ -17,6 +17,9 @@ CREATE OR REPLACE MACRO _fs_global.main._firn_signed(value) AS (
         THEN (value - 18446744073709551616::HUGEINT)::BIGINT
         ELSE value::BIGINT END
 );
+CREATE OR REPLACE MACRO _fs_global.main._firn_divisor(value) AS (
+    CASE WHEN value = 0 THEN error('Division by zero') ELSE value END
+);
 """
 """Helpers that the rules refer to, in the database that is always there."""
 
@@ -78,25 +81,14 @@ def ratio_to_report(statement: Expr, session: Session) -> Expr:
 
 def zero_division(statement: Expr, session: Session) -> Expr:
     """Snowflake fails on a division by zero; DuckDB gives null."""
-    for node in list(statement.find_all(exp.Div)):
+    for node in reversed(list(statement.find_all(exp.Div))):
         divisor = node.expression.unnest()
         if isinstance(divisor, exp.Literal | exp.Nullif | exp.Cast) and not _may_be_zero(divisor):
             continue
-        check = exp.Case(
-            ifs=[
-                exp.If(
-                    this=exp.EQ(
-                        this=exp.Paren(this=node.expression.copy()),
-                        expression=exp.Literal.number(0),
-                    ),
-                    true=exp.Anonymous(
-                        this="error", expressions=[exp.Literal.string("Division by zero")]
-                    ),
-                )
-            ],
-            default=exp.Paren(this=node.expression.copy()),
+        checked = exp.Anonymous(
+            this="_fs_global.main._firn_divisor", expressions=[node.expression.copy()]
         )
-        node.set("expression", exp.Paren(this=check))
+        node.set("expression", checked)
     return statement
 
 
@@ -107,6 +99,18 @@ def _may_be_zero(divisor: Expr) -> bool:
         return float(divisor.name or 0) == 0
     inner = divisor.this
     return _may_be_zero(inner) if isinstance(inner, exp.Literal | exp.Nullif | exp.Cast) else True
+
+
+def convert_timezone(statement: Expr, session: Session) -> Expr:
+    """CONVERT_TIMEZONE('UTC', x) has a time zone; fakesnow would give a plain timestamp.
+
+    For other zones it stays one with that zone's clock, as here a time zone is always UTC.
+    """
+    for node in list(statement.find_all(exp.ConvertTimezone)):
+        target, source = node.args.get("target_tz"), node.args.get("source_tz")
+        if source is None and isinstance(target, exp.Literal) and target.name.upper() == "UTC":
+            node.replace(exp.cast(node.args["timestamp"], "timestamptz", dialect="snowflake"))
+    return statement
 
 
 def _calls(statement: Expr, *names: str) -> list[Expr]:

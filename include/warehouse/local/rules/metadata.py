@@ -83,6 +83,8 @@ SELECT
         WHEN starts_with(c.data_type, 'TIMESTAMP WITH') THEN 'TIMESTAMP_TZ'
         WHEN starts_with(c.data_type, 'TIMESTAMP') THEN 'TIMESTAMP_NTZ'
         WHEN c.data_type = 'JSON' THEN 'VARIANT'
+        WHEN c.data_type LIKE '%]' THEN 'ARRAY'
+        WHEN c.data_type LIKE 'STRUCT%' OR c.data_type LIKE 'MAP%' THEN 'OBJECT'
         ELSE c.data_type
     END AS DATA_TYPE,
     ext.ext_character_maximum_length AS CHARACTER_MAXIMUM_LENGTH,
@@ -124,7 +126,7 @@ def database_views_sql(database: str) -> str:
     coalesce(t.last_altered, to_timestamp(0)) AS "LAST_ALTERED",
     coalesce(t.created, to_timestamp(0)) AS "LAST_DDL", 'ACCOUNTADMIN' AS "LAST_DDL_BY",
     CASE WHEN k.expression IS NULL THEN 'NO' ELSE 'YES' END AS "AUTO_CLUSTERING_ON",
-    coalesce(e.comment, '') AS "COMMENT", 'NO' AS "IS_TEMPORARY", 'NO' AS "IS_ICEBERG",
+    e.comment AS "COMMENT", 'NO' AS "IS_TEMPORARY", 'NO' AS "IS_ICEBERG",
     'NO' AS "IS_DYNAMIC", 'NO' AS "IS_IMMUTABLE", 'NO' AS "IS_HYBRID"
     """
     return f"""
@@ -182,9 +184,9 @@ def rename_table(
     """Move what is remembered of a table to its new name."""
     for name, columns in KEPT_BY_TABLE:
         condition = " AND ".join(f"{column} = ?" for column in columns)
+        new_values = ", ".join(f"{column} = ?" for column in columns)
         connection.execute(
-            f"UPDATE _fs_global.{name} SET {columns[2]} = ? WHERE {condition}",
-            (new[2], *old),
+            f"UPDATE _fs_global.{name} SET {new_values} WHERE {condition}", (*new, *old)
         )
 
 
@@ -292,7 +294,7 @@ def _objects(kind: str) -> str:
     )
     views = (
         "SELECT database_name, schema_name, view_name AS name, 'VIEW' AS kind, "
-        "NULL::BIGINT AS row_count, sql AS text FROM duckdb_views() WHERE NOT internal"
+        "0::BIGINT AS row_count, sql AS text FROM duckdb_views() WHERE NOT internal"
     )
     source = {"TABLES": tables, "VIEWS": views, "OBJECTS": f"{tables} UNION ALL {views}"}[kind]
     return f"""
@@ -365,6 +367,8 @@ def snowflake_type(duckdb_type: str, length: int | None = None) -> str:
         return f"NUMBER({match[1]},{match[2]})"
     if duckdb_type in INTEGERS:
         return "NUMBER(38,0)"
+    if nested := nested_type(duckdb_type):
+        return nested
     if duckdb_type == "VARCHAR":
         return f"VARCHAR({length or MAXIMUM_TEXT})"
     if duckdb_type.startswith("TIMESTAMP WITH"):
@@ -379,3 +383,10 @@ def snowflake_type(duckdb_type: str, length: int | None = None) -> str:
         "JSON": "VARIANT",
         '"NULL"': f"VARCHAR({MAXIMUM_TEXT})",
     }.get(duckdb_type, duckdb_type)
+
+
+def nested_type(duckdb_type: str) -> str | None:
+    """ARRAY or OBJECT for DuckDB's types that hold others, None for plain ones."""
+    if duckdb_type.endswith("]"):
+        return "ARRAY"
+    return "OBJECT" if duckdb_type.startswith(("STRUCT", "MAP")) else None

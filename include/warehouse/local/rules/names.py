@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from include.warehouse.local.session import Session, TableName
 
 TEMPORARY_CATALOG = "temp"
+RESULT = "_firn_result_"
 
 
 def resolve(table: exp.Table, session: Session) -> TableName:
@@ -57,13 +58,33 @@ def schema_exists(session: Session, database: str, schema: str) -> bool:
 
 def stored_tables(expression: Expr) -> Iterator[exp.Table]:
     """References to tables and views, without those to common table expressions."""
-    ctes = {cte.alias_or_name.upper() for cte in expression.find_all(exp.CTE)}
     for table in list(expression.find_all(exp.Table)):
-        if not isinstance(table.this, exp.Identifier):
-            continue
-        if not table.args.get("db") and table.name.upper() in ctes:
-            continue
-        yield table
+        if isinstance(table.this, exp.Identifier) and not _is_cte(table):
+            yield table
+
+
+def _is_cte(table: exp.Table) -> bool:
+    """Whether a common table expression of that name is in scope; later ones are not."""
+    if table.args.get("db"):
+        return False
+    inner: Expr = table
+    while (outer := inner.parent) is not None:
+        clause = outer.args.get("with_") if outer.arg_types.get("with_") is not None else None
+        if isinstance(clause, exp.With):
+            visible = clause.expressions
+            if inner is clause:
+                own = next(cte for cte in visible if cte is _child_of(table, clause))
+                visible = visible[: visible.index(own) + (1 if clause.args.get("recursive") else 0)]
+            if any(cte.alias.upper() == table.name.upper() for cte in visible):
+                return True
+        inner = outer
+    return False
+
+
+def _child_of(node: Expr, ancestor: Expr) -> Expr:
+    while node.parent is not None and node.parent is not ancestor:
+        node = node.parent
+    return node
 
 
 def target(statement: Expr) -> exp.Table | None:
@@ -92,40 +113,76 @@ def temporary_tables(statement: Expr, session: Session) -> Expr:
     A temporary table is seen by its session alone, hides a stored one of the same name, and is
     gone when the session ends; DuckDB has one unnamed schema for them instead of every schema.
     """
-    if isinstance(statement, exp.Create) and statement.find(exp.TemporaryProperty):
-        table = target(statement)
-        if table is not None and str(statement.kind).upper() in {"TABLE", "VIEW"}:
-            full = resolve(table, session)
-            session.temporary[full] = ".".join(full)
+    made = target(statement) if isinstance(statement, exp.Create) else None
+    if made is not None and str(statement.args.get("kind")).upper() not in {"TABLE", "VIEW"}:
+        made = None
+    is_temporary = made is not None and statement.find(exp.TemporaryProperty) is not None
+    if made is not None and is_temporary:
+        full = resolve(made, session)
+        session.temporary[full] = ".".join(full)
     elif not session.temporary:
         return statement
     for table in stored_tables(statement):
+        if table is made and not is_temporary:
+            continue
         try:
             full = resolve(table, session)
         except ProgrammingError:
             continue
         if full in session.temporary:
-            if not table.alias and _is_source(table):
+            _shorten_columns(statement, full)
+            if not table.alias and _may_have_alias(table):
                 table.set("alias", exp.TableAlias(this=exp.to_identifier(full[2], quoted=True)))
             point(table, (TEMPORARY_CATALOG, "main", session.temporary[full]))
-    if isinstance(statement, exp.Drop) and (table := target(statement)) and table.catalog == "temp":
+    if isinstance(statement, exp.Drop) and (gone := target(statement)) and gone.catalog == "temp":
         session.temporary = {
-            full: stored for full, stored in session.temporary.items() if stored != table.name
+            full: stored for full, stored in session.temporary.items() if stored != gone.name
         }
     return statement
 
 
-def _is_source(table: exp.Table) -> bool:
-    return isinstance(table.parent, exp.From | exp.Join) or table.arg_key == "using"
+def _may_have_alias(table: exp.Table) -> bool:
+    changed = isinstance(table.parent, exp.Update | exp.Delete | exp.Merge)
+    return changed or isinstance(table.parent, exp.From | exp.Join) or table.arg_key == "using"
 
 
-def view_sources(statement: Expr, session: Session) -> Expr:
-    """Bind a view to the schema that it was made in, not the one of each reader."""
-    if isinstance(statement, exp.Create) and str(statement.kind).upper() == "VIEW":
-        query = statement.expression
-        for table in stored_tables(query) if query else ():
-            if not table.args.get("catalog"):
-                point(table, resolve(table, session))
+def _shorten_columns(statement: Expr, table: TableName) -> None:
+    """`schema.table.column` as `table.column`: a temporary table has no schema of the client's."""
+    for column in statement.find_all(exp.Column):
+        if column.args.get("db") and column.table.upper() == table[2].upper():
+            column.set("db", None)
+            column.set("catalog", None)
+
+
+def qualified(statement: Expr, session: Session) -> Expr:
+    """Write every name in full, as Snowflake's current schema has it.
+
+    DuckDB looks further than that: views would read from the schema of each reader, and its own
+    catalogue would be found under plain names.
+    """
+    if str(statement.args.get("kind") or "").upper() in {"DATABASE", "SCHEMA"}:
+        return statement
+    for table in stored_tables(statement):
+        if not table.args.get("catalog") and (session.schema or table.args.get("db")):
+            point(table, resolve(table, session))
+    return statement
+
+
+def unqualified_targets(statement: Expr, session: Session) -> Expr:
+    """Columns that are set or inserted stand without their table's name in DuckDB."""
+    for changed in statement.find_all(exp.Update):
+        for assignment in changed.expressions:
+            if isinstance(assignment, exp.EQ) and isinstance(assignment.this, exp.Column):
+                assignment.this.set("table", None)
+                assignment.this.set("db", None)
+                assignment.this.set("catalog", None)
+    if isinstance(statement, exp.Merge):
+        for when in statement.find_all(exp.When):
+            inserted = when.args.get("then")
+            columns = inserted.this if isinstance(inserted, exp.Insert) else None
+            for column in columns.expressions if isinstance(columns, exp.Tuple) else ():
+                if isinstance(column, exp.Column):
+                    column.set("table", None)
     return statement
 
 
@@ -156,3 +213,35 @@ def session_variables(statement: Expr, session: Session) -> Expr:
             )
         parameter.replace(exp.maybe_parse(values[name], dialect="snowflake"))
     return statement
+
+
+def earlier_results(statement: Expr, session: Session) -> Expr:
+    """TABLE(RESULT_SCAN(id)): the result of an earlier statement as a table of the query."""
+    for rows in list(statement.find_all(exp.TableFromRows)):
+        call = rows.this
+        if not isinstance(call, exp.Anonymous) or call.name.upper() != "RESULT_SCAN":
+            continue
+        query_id = call.expressions[0].name if call.expressions else ""
+        kept = session.results_cache.get(query_id)
+        if kept is None:
+            raise ProgrammingError(
+                msg=f"SQL compilation error:\nStatement {query_id} not found", errno=709
+            )
+        _forget_old_results(session)
+        session.duck.register(RESULT + query_id, kept[0])
+        table = exp.Table()
+        point(table, (TEMPORARY_CATALOG, "main", RESULT + query_id))
+        if alias := rows.args.get("alias"):
+            table.set("alias", alias.copy())
+        rows.replace(table)
+    return statement
+
+
+def _forget_old_results(session: Session) -> None:
+    registered = session.duck.execute(
+        "SELECT view_name FROM duckdb_views() WHERE temporary AND starts_with(view_name, ?)",
+        (RESULT,),
+    ).fetchall()
+    for (name,) in registered:
+        if name.removeprefix(RESULT) not in session.results_cache:
+            session.duck.unregister(name)

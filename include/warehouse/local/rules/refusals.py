@@ -8,7 +8,7 @@ from importlib import resources
 from snowflake.connector.errors import ProgrammingError
 from sqlglot import Expr, exp
 
-from include.warehouse.local.errors import compilation_error, unsupported
+from include.warehouse.local.errors import compilation_error, not_found, unsupported
 from include.warehouse.local.rules.session_state import command_words
 
 STATEMENTS: tuple[type[Expr], ...] = (
@@ -21,6 +21,8 @@ COMMANDS = {
     "ALTER", "CALL", "CREATE", "DESC", "DESCRIBE", "DROP", "EXECUTE", "EXPLAIN", "GET", "GRANT",
     "LIST", "LS", "PUT", "REMOVE", "REVOKE", "RM", "SHOW", "UNSET", "SET",
 }  # fmt: skip
+INNER_DATABASES = {"_FS_GLOBAL", "MEMORY", "SYSTEM", "TEMP"}
+INNER_SCHEMAS = {"MAIN", "_FS_INFORMATION_SCHEMA", "PG_CATALOG", "_FIRN"}
 NEEDS_ACCOUNT = {
     ("DYNAMIC", "TABLE"): "Dynamic tables are",
     ("HYBRID", "TABLE"): "Hybrid tables are",
@@ -47,6 +49,7 @@ def check(statement: Expr) -> None:
         ProgrammingError: with the reason.
     """
     foreign_statements(statement)
+    inner_objects(statement)
     account_features(statement)
     local_files(statement)
     time_travel(statement)
@@ -76,6 +79,19 @@ def foreign_statements(statement: Expr) -> None:
         "Undrop",
     }:
         raise compilation_error(f"syntax error: unexpected '{statement.key.upper()}'.")
+
+
+def inner_objects(statement: Expr) -> None:
+    """What the server and DuckDB keep for themselves, beside the client's databases."""
+    for table in statement.find_all(exp.Table):
+        if table.catalog.upper() in INNER_DATABASES or table.db.upper() in INNER_SCHEMAS:
+            name = ".".join(part.name for part in table.parts)
+            raise not_found("Object", name)
+        if not table.catalog and table.db.upper() in INNER_DATABASES:
+            raise not_found("Object", f"{table.db}.{table.name}")
+    for call in statement.find_all(exp.Dot):
+        if isinstance(call.expression, exp.Func) and call.this.sql().upper().startswith("_FS_"):
+            raise _unknown_function(call.sql())
 
 
 def account_features(statement: Expr) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import sqlglot
 from sqlglot import Expr, exp
 
-from include.warehouse.local.errors import compilation_error
+from include.warehouse.local.errors import compilation_error, unsupported
 from include.warehouse.local.rules import answers
 
 if TYPE_CHECKING:
@@ -146,10 +146,11 @@ def current_settings(statement: Expr, session: Session) -> Expr:
         "CURRENT_SCHEMA": session.schema,
         "LAST_QUERY_ID": next(reversed(session.results_cache), None),
     }
-    kinds: tuple[type[Expr], ...] = (exp.Func, exp.Anonymous, exp.Column)
-    for node in list(statement.find_all(*kinds)):
+    for node in list(statement.find_all(exp.Func)):
         name = _function_name(node)
         if name in values and not isinstance(node.parent, exp.Dot):
+            if isinstance(statement, exp.Create) and str(statement.kind).upper() == "VIEW":
+                raise unsupported(f"{name}() in a view is")
             _replace(node, name, answers.literal(values[name]))
     return statement
 
@@ -157,9 +158,6 @@ def current_settings(statement: Expr, session: Session) -> Expr:
 def _function_name(node: Expr) -> str:
     if isinstance(node, exp.Anonymous):
         return node.name.upper()
-    if isinstance(node, exp.Column):
-        # Snowflake knows CURRENT_ROLE and the like with and without parentheses.
-        return node.name.upper() if not node.table and not node.this.args.get("quoted") else ""
     return node.sql_name() if isinstance(node, exp.Func) else ""
 
 

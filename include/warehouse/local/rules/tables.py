@@ -9,8 +9,8 @@ import sqlglot
 from snowflake.connector.errors import ProgrammingError
 from sqlglot import Expr, exp
 
-from include.warehouse.local.errors import not_found, unsupported
-from include.warehouse.local.rules import answers, metadata, names
+from include.warehouse.local.errors import compilation_error, not_found, unsupported
+from include.warehouse.local.rules import account, answers, metadata, names
 from include.warehouse.local.rules.answers import identifier, literal
 from include.warehouse.local.rules.session_state import command_tokens
 
@@ -51,6 +51,8 @@ def swap(statement: Expr, session: Session) -> tuple[Action, list[TableName]] | 
                 else:
                     _copy_table(session, source, target)
                     session.duck.execute(f"DROP TABLE {_sql_name(source)}")
+        for source, target in ((one, spare), (other, one), (spare, other)):
+            move_notes(source, target, session)
         return answers.SUCCESS
 
     return run, [one, other]
@@ -67,8 +69,17 @@ def clone(statement: Expr, session: Session) -> tuple[Action, list[TableName]] |
         to, of = names.resolve(target, session), names.resolve(source, session)
 
         def run_table() -> str:
+            source_name = _stored(of, session)
             with session.atomic():
-                _copy_table(session, _stored(of, session), to, replace=replace)
+                if replace:
+                    spare = (to[0], to[1], f"_firn_new_{to[2]}")
+                    _copy_table(session, source_name, spare)
+                    session.duck.execute(f"DROP TABLE IF EXISTS {_sql_name(to)}")
+                    session.duck.execute(
+                        f"ALTER TABLE {_sql_name(spare)} RENAME TO {identifier(to[2])}"
+                    )
+                else:
+                    _copy_table(session, source_name, to)
             _copy_lengths(session, of, to)
             return answers.status(f"Table {to[2]} successfully created.")
 
@@ -122,6 +133,8 @@ def _clone_schema(
 ) -> None:
     if not names.schema_exists(session, *of):
         raise not_found("Schema", ".".join(of))
+    if of == to:
+        raise compilation_error(f"'{'.'.join(of)}' cannot be a clone of itself.")
     if replace:
         session.duck.execute(
             f"DROP SCHEMA IF EXISTS {identifier(to[0])}.{identifier(to[1])} CASCADE"
@@ -134,6 +147,10 @@ def _clone_schema(
 
 
 def _clone_database(session: Session, of: str, to: str, replace: bool) -> None:
+    if of == to:
+        raise compilation_error(f"'{of}' cannot be a clone of itself.")
+    if not names.schema_exists(session, of, "main"):
+        raise not_found("Database", of)
     if replace:
         drop_database_files(session, to, if_exists=True)
     create_database_file(session, to, if_not_exists=False)
@@ -147,7 +164,7 @@ def _clone_database(session: Session, of: str, to: str, replace: bool) -> None:
             _clone_schema(session, (of, schema), (to, schema), replace=True)
 
 
-def _copy_table(session: Session, of: TableName, to: TableName, *, replace: bool = False) -> None:
+def _copy_table(session: Session, of: TableName, to: TableName) -> None:
     """A table with the columns, the NOT NULL and the rows of another."""
     found = session.duck.execute(
         "SELECT sql FROM duckdb_tables() "
@@ -157,7 +174,6 @@ def _copy_table(session: Session, of: TableName, to: TableName, *, replace: bool
     if found is None:
         raise not_found("Table", ".".join(of))
     definition = sqlglot.parse_one(found[0], read="duckdb")
-    definition.set("replace", replace)
     table = definition.find(exp.Table)
     if table is not None:
         names.point(table, to)
@@ -234,7 +250,6 @@ def create_database_file(session: Session, name: str, *, if_not_exists: bool) ->
         file = literal(str(store.database_file(name)))
         session.duck.execute(f"ATTACH {file} AS {identifier(name)}")
         store.prepare_database(session.duck, name)
-        session.duck.execute(f"CREATE SCHEMA IF NOT EXISTS {identifier(name)}.PUBLIC")
     return True
 
 
@@ -249,6 +264,13 @@ def drop_database_files(session: Session, name: str, *, if_exists: bool) -> None
             if if_exists:
                 return
             raise not_found("Database", name)
+        if store.locks.others_hold(session, f"{name}."):
+            raise ProgrammingError(
+                msg=f"Database '{name}' is in use by an open transaction of another session; drop "
+                "it when that has ended.",
+                errno=625,
+                sqlstate="57014",
+            )
         if session.database == name:
             session.leave()
         session.duck.execute(f"DETACH {identifier(name)}")
@@ -371,30 +393,88 @@ def table_comment(statement: Expr, session: Session) -> Action | None:
     return run
 
 
-def contract(statement: Expr) -> list[Expr]:
-    """CREATE TABLE with columns AS SELECT, in two steps, so that types and NOT NULL hold."""
+def contract(statement: Expr, session: Session) -> list[Expr] | None:
+    """CREATE TABLE with columns AS SELECT, in steps, so that types and NOT NULL hold.
+
+    The query may read the table that is replaced, so the new one is made beside it.
+    """
     if not (
         isinstance(statement, exp.Create)
         and str(statement.kind).upper() == "TABLE"
         and isinstance(statement.this, exp.Schema)
         and statement.expression is not None
     ):
-        return [statement]
-    columns = [
-        column.this.copy()
-        for column in statement.this.expressions
-        if isinstance(column, exp.ColumnDef)
-    ]
+        return None
+    table = statement.this.this
+    name = names.resolve(table, session)
+    if statement.args.get("exists") and _exists(session, name):
+        done = answers.status(f"{name[2]} already exists, statement succeeded.")
+        return [sqlglot.parse_one(done, read="duckdb")]
+    definitions = statement.this.expressions
+    columns = [item.this.copy() for item in definitions if isinstance(item, exp.ColumnDef)]
+    if len(columns) < len(definitions) and not columns:
+        raise unsupported("CREATE TABLE AS SELECT with columns that have no types is")
+    replaced = bool(statement.args.get("replace")) and table.catalog != names.TEMPORARY_CATALOG
     create = statement.copy()
     create.set("expression", None)
     insert = exp.Insert(
-        this=exp.Schema(this=statement.this.this.copy(), expressions=columns),
+        this=exp.Schema(this=table.copy(), expressions=columns),
         expression=statement.expression.unnest().copy(),
     )
     if with_ := statement.args.get("with_"):
         create.set("with_", None)
         insert.set("with_", with_.copy())
-    return [create, insert]
+    if not replaced:
+        return [create, insert]
+    spare = (name[0], name[1], f"_firn_new_{name[2]}")
+    for part in (create, insert):
+        names.point(part.this.this, spare)
+    return [create, insert, _drop(name), _rename(spare, name[2])]
+
+
+def _exists(session: Session, name: TableName) -> bool:
+    found = session.duck.execute(
+        "SELECT 1 FROM duckdb_tables() "
+        "WHERE database_name = ? AND schema_name = ? AND table_name = ?",
+        name,
+    ).fetchone()
+    return found is not None
+
+
+def _drop(name: TableName) -> Expr:
+    return sqlglot.parse_one(f"DROP TABLE IF EXISTS {_sql_name(name)}", read="duckdb")
+
+
+def _rename(name: TableName, new: str) -> Expr:
+    sql = f"ALTER TABLE {_sql_name(name)} RENAME TO {identifier(new)}"
+    return sqlglot.parse_one(sql, read="duckdb")
+
+
+def insert_overwrite(statement: Expr) -> list[Expr]:
+    """INSERT OVERWRITE: the rows are computed before the old ones go, which they may read."""
+    if not isinstance(statement, exp.Insert) or not statement.args.get("overwrite"):
+        return [statement]
+    target = statement.this
+    table = target.this if isinstance(target, exp.Schema) else target
+    rows = exp.to_table('"temp"."main"."_firn_overwrite"', dialect="duckdb")
+    compute = exp.Create(
+        this=rows.copy(),
+        kind="TABLE",
+        replace=True,
+        expression=statement.expression.copy(),
+        properties=exp.Properties(expressions=[exp.TemporaryProperty()]),
+    )
+    if with_ := statement.args.get("with_"):
+        compute.expression.set("with_", with_.copy())
+    insert = exp.Insert(this=target.copy(), expression=exp.select("*").from_(rows.copy()))
+    return [compute, exp.Delete(this=table.copy()), insert]
+
+
+def is_new(statement: Expr) -> bool:
+    """Whether a table or view was made anew or dropped, so that notes on the old one are void."""
+    if isinstance(statement, exp.Drop):
+        return True
+    return isinstance(statement, exp.Create) and not statement.args.get("exists")
 
 
 def clustering(statement: Expr, session: Session) -> Expr:
@@ -412,8 +492,26 @@ def clustering(statement: Expr, session: Session) -> Expr:
     return statement
 
 
+def defined_comments(statement: Expr, session: Session) -> Expr:
+    """Comments in the column list of a new table or view; DuckDB takes them afterwards."""
+    if not isinstance(statement, exp.Create) or not isinstance(statement.this, exp.Schema):
+        return statement
+    comments = []
+    for column in statement.this.find_all(exp.ColumnDef):
+        for constraint in list(column.args.get("constraints") or []):
+            if isinstance(constraint.kind, exp.CommentColumnConstraint):
+                comments.append((_stored_name(column.this), constraint.kind.this.name))
+                constraint.pop()
+    statement.args["column_comments"] = comments
+    return statement
+
+
 def record(statement: Expr, name: TableName, session: Session) -> None:
-    """Keep what DuckDB has no place for: clustering, lengths and comment of a new table."""
+    """Keep what DuckDB has no place for: clustering, lengths and comments of a new table."""
+    for column, text in statement.args.get("column_comments") or []:
+        session.duck.execute(
+            f"COMMENT ON COLUMN {_sql_name(name)}.{identifier(column)} IS {literal(text)}"
+        )
     comment = (statement.args.get("table_comment") or (None, None))[1]
     lengths = statement.args.get("text_lengths") or []
     clustering_key = statement.args.get("clustering")
@@ -466,7 +564,9 @@ def move_notes(old: TableName, new: TableName, session: Session) -> None:
         metadata.rename_table(connection, old, new)
 
 
-def forget(name: TableName, session: Session) -> None:
-    """A table that is made anew or dropped has no comments, lengths and times of the old one."""
+def forget(name: TableName, session: Session, *, keep_grants: bool = False) -> None:
+    """A table that is made anew or dropped keeps nothing of the old one but its name."""
     with session.store.catalog_lock, session.store.hub.cursor() as connection:
         metadata.forget_table(connection, name)
+        if not keep_grants:
+            account.forget_grants(connection, ".".join(name))
