@@ -24,6 +24,7 @@ from sqlglot import Expr, exp
 from sqlglot.errors import SqlglotError
 
 from include.warehouse.local import dialect
+from include.warehouse.local.errors import unsupported
 from include.warehouse.local.rules import (
     account,
     answers,
@@ -32,6 +33,7 @@ from include.warehouse.local.rules import (
     names,
     refusals,
     session_state,
+    staging,
     tables,
     types,
 )
@@ -51,6 +53,8 @@ ANSWERS: tuple[Callable[[Expr, Session], str | None], ...] = (
     account.shown,
     metadata.show,
     metadata.describe,
+    staging.list_files,
+    staging.remove_files,
 )
 """Statements that the server answers; each gives a DuckDB query, or None if it is not its own."""
 
@@ -59,6 +63,7 @@ ACTIONS: tuple[Callable[[Expr, Session], tables.Action | None], ...] = (
     tables.column_comments,
     tables.table_comment,
     account.changes,
+    staging.drop_stage,
 )
 TABLE_ACTIONS = (tables.swap, tables.clone)
 
@@ -70,6 +75,7 @@ REWRITES: tuple[Callable[[Expr, Session], Expr], ...] = (
     tables.defined_comments,
     names.temporary_tables,
     names.unqualified_targets,
+    staging.temporary_stage,
     session_state.current_settings,
     names.earlier_results,
     functions.hashes,
@@ -123,6 +129,7 @@ class LocalCursor(FakeSnowflakeCursor):
         self.session = session
         self._described: list[tuple[Any, ...]] = []
         self._notes: Expr = exp.Select()
+        self.transfer: dict[str, Any] | None = None
 
     @property
     def arrow(self) -> pa.Table | None:
@@ -166,10 +173,9 @@ class LocalCursor(FakeSnowflakeCursor):
                 raise _parse_failure(error) from None
             except duckdb.Error as error:
                 raise translate(error) from error
-            except NotImplementedError as error:
-                raise ProgrammingError(
-                    msg=f"Not supported by the local warehouse: {error}", errno=2, sqlstate="0A000"
-                ) from None
+            except (NotImplementedError, AssertionError, ValueError) as error:
+                # What fakesnow has no answer to, it says in one of these ways.
+                raise unsupported(f"This statement ({error or type(error).__name__}) is") from None
         return self
 
     def execute_rows(self, command: str, rows: list[tuple[Any, ...]]) -> int:
@@ -217,6 +223,12 @@ class LocalCursor(FakeSnowflakeCursor):
         elif (found := _first(TABLE_ACTIONS, statement, session)) is not None:
             work, changed = found
             session.define(lambda: self._answer(work()), changed)
+        elif (transfer := staging.download(statement, session)) is not None:
+            self._answer(answers.SUCCESS)
+            self.transfer = transfer
+        elif (unload := staging.unload(statement, session)) is not None:
+            rows = self._rewritten(unload.query, params).sql(dialect="duckdb")
+            session.read(lambda: self._answer(unload.write(session, rows)))
         else:
             self._run_on_duckdb(statement, params)
 
@@ -231,9 +243,7 @@ class LocalCursor(FakeSnowflakeCursor):
 
     def _run_rewritten(self, statement: Expr, params: Parameters) -> None:
         session = self.session
-        for rewrite in REWRITES:
-            statement = rewrite(statement, session)
-        self.check_db_and_schema(statement)
+        statement = self._prepared(statement)
         parts = [self._transform(part, params) for part in self._explode(statement)]
         noted = [_take_notes(part) for part in parts]
         for key in ("clustering", "column_comments"):
@@ -266,6 +276,17 @@ class LocalCursor(FakeSnowflakeCursor):
             session.write(operation, [target] if target else [])
         else:
             session.read(operation)
+
+    def _prepared(self, statement: Expr) -> Expr:
+        for rewrite in REWRITES:
+            statement = rewrite(statement, self.session)
+        self.check_db_and_schema(statement)
+        return statement
+
+    def _rewritten(self, query: Expr, params: Parameters) -> Expr:
+        """A query in DuckDB's words."""
+        transformed: Expr = self._transform(self._prepared(query), params)
+        return transformed
 
     def _stored_target(self, statement: Expr) -> TableName | None:
         table = names.target(statement)

@@ -30,7 +30,7 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from include.warehouse.local import dialect, wire
@@ -70,6 +70,7 @@ class Server:
                 Route("/queries/{query_id}/result", self.result, methods=["GET"]),
                 Route("/monitoring/queries/{query_id}", self.monitoring, methods=["GET"]),
                 Route("/fs_bucket/{path:path}", self.upload, methods=["PUT"]),
+                Route("/fs_bucket/{path:path}", self.download, methods=["GET"]),
                 Route("/telemetry/send", self.ignore, methods=["POST"]),
                 Route("/health", self.health, methods=["GET"]),
             ],
@@ -182,6 +183,12 @@ class Server:
             upload = cursor.last_expression and cursor.last_expression.args.get("put_stage_data")
             if upload:
                 return {"data": self.upload_target(cursor, upload, base_url), "success": True}
+            if cursor.transfer is not None:
+                urls = [
+                    f"{base_url}/fs_bucket/{path}?signature={self.signature(path)}"
+                    for path in cursor.transfer["presignedUrls"]
+                ]
+                return {"data": cursor.transfer | {"presignedUrls": urls}, "success": True}
             return _result(session, cursor, sql, None)
         except SnowflakeError as error:
             logger.info("refused errno=%s %s", error.errno, str(error.msg).replace("\n", " ")[:500])
@@ -243,6 +250,13 @@ class Server:
         finally:
             partial.unlink(missing_ok=True)
         return Response()
+
+    async def download(self, request: Request) -> Response:
+        """A staged file, for GET."""
+        file = self.signed_file(request)
+        if file is None:
+            return Response(status_code=403)
+        return FileResponse(file) if file.is_file() else Response(status_code=404)
 
     async def session(self, request: Request) -> JSONResponse:
         """Keep a session alive, or end it."""

@@ -73,6 +73,7 @@ class Session(FakeSnowflakeConnection):
         self.warehouse = warehouse.upper() if warehouse else None
         self.parameters = {name.upper(): value for name, value in (parameters or {}).items()}
         self.temporary: dict[TableName, str] = {}
+        self.temporary_stages: set[TableName] = set()
         self.in_transaction = False
         self.mutex = threading.RLock()
         self.cancel_requested = threading.Event()
@@ -289,6 +290,7 @@ class Session(FakeSnowflakeConnection):
                 with contextlib.suppress(duckdb.Error):
                     self.rollback_transaction()
                 self.store.locks.release(self)
+                self.store.drop_stages(self.temporary_stages)
                 super().close()
 
     def _write_in_transaction(self, operation: Operation) -> None:

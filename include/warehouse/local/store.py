@@ -13,11 +13,12 @@ from pathlib import Path
 import duckdb
 from fakesnow import info_schema, macros
 from fakesnow.instance import GLOBAL_DATABASE_NAME
-from fakesnow.transforms import show, stage
+from fakesnow.transforms import show
+from fakesnow.transforms import stage as fakesnow_stage
 
 from include.warehouse.local.errors import WarehouseError
 from include.warehouse.local.locks import TableLocks
-from include.warehouse.local.rules import functions, metadata
+from include.warehouse.local.rules import functions, metadata, staging
 
 logger = logging.getLogger("firn.warehouse")
 
@@ -52,7 +53,7 @@ class Store:
         self.locks = TableLocks(idle_limit_seconds)
         self.catalog_lock = threading.RLock()
         # fakesnow keeps staged files in a temporary folder of its own unless told otherwise.
-        stage.LOCAL_BUCKET_PATH = str(self.stages)
+        fakesnow_stage.LOCAL_BUCKET_PATH = str(self.stages)
         self.attached: set[str] = set()
         self.hub = self._open()
 
@@ -128,7 +129,29 @@ class Store:
                     f"{file} cannot be opened ({reason}): move it away to start without the "
                     f"database {file.stem}, or run `python -m include.warehouse reset`."
                 ) from None
+        # A killed server could not end its sessions.
+        left_over = hub.execute(
+            f"SELECT database_name, schema_name, name FROM {staging.STAGES} "
+            "WHERE type LIKE '%TEMPORARY'"
+        ).fetchall()
+        self._drop_stages(hub, left_over)
         return hub
+
+    def drop_stages(self, stages: Iterable[tuple[str, str, str]]) -> None:
+        """Forget stages and delete the files in them."""
+        with self.catalog_lock, self.hub.cursor() as connection:
+            self._drop_stages(connection, stages)
+
+    def _drop_stages(
+        self, connection: duckdb.DuckDBPyConnection, stages: Iterable[tuple[str, str, str]]
+    ) -> None:
+        for stage in stages:
+            connection.execute(
+                f"DELETE FROM {staging.STAGES} "
+                "WHERE database_name = ? AND schema_name = ? AND name = ?",
+                stage,
+            )
+            shutil.rmtree(self.stages.joinpath(*stage), ignore_errors=True)
 
     def prepare_database(self, connection: duckdb.DuckDBPyConnection, name: str) -> None:
         """Create fakesnow's and our own views and macros in a database, if they are missing."""

@@ -38,11 +38,11 @@ def suites() -> dict[str, type]:
         if inspect.isclass(found)
         and found.__module__ == module.__name__
         and any(not attribute.startswith("__") for attribute in vars(found))
-        and tests_of(found)
+        and methods_of(found)
     }
 
 
-def tests_of(suite: type) -> set[str]:
+def methods_of(suite: type) -> set[str]:
     """The names of a class's test methods."""
     return {name for name, _ in inspect.getmembers(suite, inspect.isfunction) if name[:4] == "test"}
 

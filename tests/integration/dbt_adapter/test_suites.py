@@ -11,7 +11,7 @@ import pytest
 
 from tests.integration.dbt_adapter import snowflake
 from tests.integration.dbt_adapter.not_applicable import NOT_APPLICABLE
-from tests.integration.dbt_adapter.suites import ABSTRACT, suites, tests_of
+from tests.integration.dbt_adapter.suites import ABSTRACT, suites, methods_of
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
@@ -48,7 +48,7 @@ def test_entry_of_not_applicable_names_a_test(name: str) -> None:
     suite, _, test = name.partition("::")
     assert suite in SUITES
     assert suite not in ABSTRACT
-    assert not test or test in tests_of(SUITES[suite])
+    assert not test or test in methods_of(SUITES[suite])
 
 
 def test_adapted_classes_belong_to_a_suite() -> None:

@@ -236,10 +236,8 @@ def create_database_file(session: Session, name: str, *, if_not_exists: bool) ->
     """Attach a new file; False if the database is there already and may be."""
     store = session.store
     with store.catalog_lock:
-        attached = session.duck.execute(
-            "SELECT 1 FROM duckdb_databases() WHERE database_name = ?", (name,)
-        ).fetchone()
-        if attached:
+        # On disk, and so here, names that differ only in case are one.
+        if name.upper() in {attached.upper() for attached in store.attached}:
             if if_not_exists:
                 return False
             raise ProgrammingError(
