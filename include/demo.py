@@ -378,7 +378,9 @@ def main() -> int:
         tpch.SampleDataError,
         ValueError,
     ) as error:
-        Console(stderr=True, highlight=False).print(str(error), style="red", markup=False)
+        Console(stderr=True, highlight=False).print(
+            str(error), style="red", markup=False, soft_wrap=True
+        )
         return 2
     except KeyboardInterrupt:
         console.print("\nStopped; what is done so far stays, and the next run goes on from there.")

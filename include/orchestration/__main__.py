@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
-console = Console(highlight=False)
+# Lines are for copying: the terminal breaks them, not we.
+console = Console(highlight=False, soft_wrap=True)
 
 
 @contextmanager
@@ -40,7 +41,9 @@ def _one_sentence() -> Iterator[None]:
         local_airflow.LocalAirflowError,
         manifest.ManifestError,
     ) as error:
-        Console(stderr=True, highlight=False).print(str(error), style="red", markup=False)
+        Console(stderr=True, highlight=False).print(
+            str(error), style="red", markup=False, soft_wrap=True
+        )
         raise typer.Exit(2) from None
 
 
@@ -88,7 +91,7 @@ def down() -> None:
 def write_manifest() -> None:
     """Write the dbt manifest that DAGs are rendered from, if the dbt project has changed."""
     with _one_sentence():
-        console.print(str(manifest.ensure_manifest(airflow_environment())), soft_wrap=True)
+        console.print(str(manifest.ensure_manifest(airflow_environment())))
 
 
 def _ours(variables: Mapping[str, str]) -> Path:

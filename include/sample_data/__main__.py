@@ -28,7 +28,7 @@ def tpch(
     try:
         tables = tpch_sample.load(scale, schema=schema, progress=console.print)
     except (tpch_sample.SampleDataError, ConfigurationError, WarehouseUnreachableError) as error:
-        Console(stderr=True).print(str(error), style="red", highlight=False)
+        Console(stderr=True).print(str(error), style="red", markup=False, soft_wrap=True)
         raise typer.Exit(2) from None
     for table in tables:
         note = "" if table.loaded else "  (unchanged, not loaded again)"

@@ -11,7 +11,7 @@ import pytest
 
 from tests.integration.dbt_adapter import snowflake
 from tests.integration.dbt_adapter.not_applicable import NOT_APPLICABLE
-from tests.integration.dbt_adapter.suites import ABSTRACT, suites, methods_of
+from tests.integration.dbt_adapter.suites import ABSTRACT, methods_of, suites
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
