@@ -106,6 +106,15 @@ class TestNames:
         assert "Database 'NOWHERE' does not exist" in sql.refusal("use database nowhere")
         assert "does not exist" in sql.refusal("use schema nowhere")
 
+    def test_columns_without_an_alias_have_their_text_as_name(self, sql):
+        columns = "count(*), sum(column1), current_role(), column1 + 1"
+        row = sql.dicts(f"select {columns} from values (1) group by column1")[0]
+        assert list(row) == ["COUNT(*)", "SUM(COLUMN1)", "CURRENT_ROLE()", "COLUMN1 + 1"]
+
+    def test_identifier_names_a_table(self, sql):
+        sql("create table t as select 1 as id")
+        assert sql("select id from identifier('t')") == [(1,)]
+
 
 class TestSession:
     def test_query_tag(self, sql):

@@ -68,6 +68,7 @@ ACTIONS: tuple[Callable[[Expr, Session], tables.Action | None], ...] = (
 TABLE_ACTIONS = (tables.swap, tables.clone)
 
 REWRITES: tuple[Callable[[Expr, Session], Expr], ...] = (
+    names.column_names,
     names.session_variables,
     names.recursive_queries,
     names.qualified,

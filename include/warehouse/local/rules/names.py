@@ -168,6 +168,21 @@ def qualified(statement: Expr, session: Session) -> Expr:
     return statement
 
 
+def column_names(statement: Expr, session: Session) -> Expr:
+    """A result column without an alias is named by its own text, in upper case."""
+    query = statement.expression if isinstance(statement, exp.Create) else statement
+    while isinstance(query, exp.SetOperation | exp.Subquery):
+        query = query.this
+    if isinstance(query, exp.Select):
+        for column in query.expressions:
+            if isinstance(
+                column, exp.Func | exp.Binary | exp.Cast | exp.Case | exp.Paren | exp.Neg
+            ):
+                name = column.sql(dialect="snowflake", normalize_functions=False).upper()
+                column.replace(exp.alias_(column.copy(), name, quoted=True))
+    return statement
+
+
 def unqualified_targets(statement: Expr, session: Session) -> Expr:
     """Columns that are set or inserted stand without their table's name in DuckDB."""
     for changed in statement.find_all(exp.Update):

@@ -128,7 +128,9 @@ def local_files(statement: Expr) -> None:
             raise compilation_error(
                 f"syntax error: unexpected '{table.this.name}'. Files are read from a stage."
             )
-        if isinstance(table.this, exp.Func) and table.this.name.upper() != "IDENTIFIER":
+        if isinstance(table.this, exp.DynamicIdentifier):
+            continue
+        if isinstance(table.this, exp.Func):
             # Snowflake calls table functions within TABLE(…) or LATERAL only.
             raise _unknown_function(
                 table.this.name

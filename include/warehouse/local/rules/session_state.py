@@ -151,7 +151,7 @@ def current_settings(statement: Expr, session: Session) -> Expr:
         if name in values and not isinstance(node.parent, exp.Dot):
             if isinstance(statement, exp.Create) and str(statement.kind).upper() == "VIEW":
                 raise unsupported(f"{name}() in a view is")
-            _replace(node, name, answers.literal(values[name]))
+            node.replace(sqlglot.parse_one(answers.literal(values[name]), read="duckdb"))
     return statement
 
 
@@ -159,13 +159,6 @@ def _function_name(node: Expr) -> str:
     if isinstance(node, exp.Anonymous):
         return node.name.upper()
     return node.sql_name() if isinstance(node, exp.Func) else ""
-
-
-def _replace(node: Expr, name: str, sql: str) -> None:
-    value = sqlglot.parse_one(sql, read="duckdb")
-    if isinstance(node.parent, exp.Select) and node.arg_key == "expressions":
-        value = exp.alias_(value, f"{name}()", quoted=True)
-    node.replace(value)
 
 
 def command_tokens(statement: Expr) -> list[str]:

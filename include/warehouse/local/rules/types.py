@@ -24,13 +24,7 @@ AGGREGATES: dict[type[Expr], str] = {
 def exact_aggregates(statement: Expr, session: Session) -> Expr:
     """Keep sums of decimals decimal; fakesnow would make every one of them a double."""
     for node in list(statement.find_all(*AGGREGATES)):
-        exact = exp.Anonymous(this=AGGREGATES[type(node)], expressions=[node.this])
-        selected = node.parent
-        if isinstance(selected, exp.Select) and node.arg_key == "expressions":
-            name = node.sql(dialect="snowflake").upper()
-            node.replace(exp.alias_(exact, name, quoted=True))
-        else:
-            node.replace(exact)
+        node.replace(exp.Anonymous(this=AGGREGATES[type(node)], expressions=[node.this]))
     return statement
 
 
