@@ -8,6 +8,7 @@ holds back what is built on it.
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.sdk.exceptions import AirflowException
@@ -23,7 +24,10 @@ from cosmos.operators._watcher.triggerer import WatcherTrigger
 from cosmos.operators.watcher import DbtConsumerWatcherSensor
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from airflow.sdk import Context
+    from airflow.triggers.base import TriggerEvent
 
 _NEVER_RAN = {ProducerTaskState.UPSTREAM_FAILED, ProducerTaskState.REMOVED}
 
@@ -41,6 +45,15 @@ def node_status(built: str | None, tested: str | None, *, has_tests: bool) -> st
     return built
 
 
+SETTLING_SECONDS = 10.0
+"""How long a trigger waits before it may fire.
+
+A task that comes back from its trigger before the scheduler has taken note of its having left is
+failed by the scheduler ("reported that the task instance finished with state success, but the task
+instance's state attribute is queued"). On a busy machine that takes seconds.
+"""
+
+
 class DbtNodeTrigger(WatcherTrigger):  # type: ignore[misc]
     """Waits for one node and its tests without occupying a worker."""
 
@@ -53,6 +66,12 @@ class DbtNodeTrigger(WatcherTrigger):  # type: ignore[misc]
         _, arguments = super().serialize()
         path = f"{type(self).__module__}.{type(self).__qualname__}"
         return path, {**arguments, "has_tests": self.has_tests}
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Fire once, when the node and its tests have ended."""
+        await asyncio.sleep(SETTLING_SECONDS)
+        async for event in super().run():
+            yield event
 
     async def _parse_dbt_node_status_and_compiled_sql(self) -> tuple[str | None, str | None]:
         built, compiled_sql = await super()._parse_dbt_node_status_and_compiled_sql()
