@@ -552,3 +552,76 @@ class TestReplacing:
         ):
             assert "does not exist" in sql.refusal(statement), statement
         assert sql.value("select 1") == 1
+
+
+class TestWhatClientsRead:
+    """Results, descriptions and errors in the form that dbt and the drivers look for."""
+
+    def test_nulls_of_times_stay_null(self, sql):
+        query = "select null::timestamp_ntz as a, null::timestamp_tz as b, null::date as c"
+        assert sql(query) == [(None, None, None)]
+
+    def test_arrays_and_objects_are_json(self, sql):
+        assert sql("select ['a', 'b'] as a, {'k': 1} as o") == [('["a","b"]', '{"k":1}')]
+        sql("create table t as select ['a'] as a")
+        assert sql.dicts("describe table t")[0]["type"] == "ARRAY"
+
+    def test_comments_in_a_column_list(self, sql):
+        sql("create view v (a comment 'the first') as select 1 as b")
+        assert [(row["name"], row["comment"]) for row in sql.dicts("describe view v")] == [
+            ("A", "the first")
+        ]
+
+    def test_tables_without_comment(self, sql):
+        sql("create table t (id int)")
+        query = "select comment from information_schema.tables where table_name = 'T' and "
+        assert sql(f"{query} table_schema = '{sql.schema}'") == [(None,)]
+
+    def test_grants_on_tables_follow_their_life(self, sql):
+        role = f"R{uuid4().hex[:6].upper()}"
+        sql("create table t (id int)")
+        sql(f"create role {role}")
+        sql(f"grant select, insert on table t to role {role}")
+        granted = sql.dicts("show grants on table t")
+        full_name = f"ANALYTICS_DEV.{sql.schema}.T"
+        assert {(r["privilege"], r["granted_to"], r["grantee_name"]) for r in granted} == {
+            ("INSERT", "ROLE", role),
+            ("SELECT", "ROLE", role),
+        }
+        assert {r["name"] for r in granted} == {full_name}
+        sql("create or replace table t copy grants (id int)")
+        assert len(sql("show grants on table t")) == 2
+        sql("create or replace table t (id int)")
+        assert sql("show grants on table t") == []
+        sql(f"drop role {role}")
+
+    def test_grants_to_nobody_or_of_nothing(self, sql):
+        sql("create table t (id int)")
+        assert "Role 'NOWHERE' does not exist" in sql.refusal("grant select on t to role nowhere")
+        refusal = sql.refusal("grant nonsense on table t to role sysadmin")
+        assert "unexpected 'NONSENSE'" in refusal
+
+    @pytest.mark.parametrize(
+        ("statement", "number", "words"),
+        [
+            ("create table t (id int)", 2002, "already exists"),
+            ("select * from nowhere", 2003, "'NOWHERE' does not exist or not authorized"),
+            ("select nothing from t", 904, "invalid identifier 'NOTHING'"),
+            ("select 1 limit 1\nlimit 1", 1003, "syntax error line 2 at position 0 unexpected"),
+        ],
+    )
+    def test_errors_have_snowflakes_numbers_and_words(self, sql, statement, number, words):
+        sql("create table t (id int)")
+        refusal = sql.refusal(statement)
+        assert refusal.startswith(f"{number:06d} ")
+        assert words in refusal
+
+    def test_result_scan_takes_part_in_a_query(self, sql):
+        sql("create table t (id int)")
+        sql("show tables")
+        query = 'select lower("name") as n from table(result_scan(last_query_id())) where true'
+        assert sql(query) == [("t",)]
+
+    def test_convert_timezone_keeps_the_zone(self, sql):
+        sql("create table t as select convert_timezone('UTC', current_timestamp()) as a")
+        assert sql.dicts("describe table t")[0]["type"] == "TIMESTAMP_TZ(9)"

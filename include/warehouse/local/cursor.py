@@ -84,6 +84,7 @@ REWRITES: tuple[Callable[[Expr, Session], Expr], ...] = (
     functions.ratio_to_report,
     functions.zero_division,
     functions.convert_timezone,
+    types.object_keys,
     types.exact_aggregates,
     types.unenforced_keys,
     types.text_lengths,

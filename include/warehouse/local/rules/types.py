@@ -28,6 +28,15 @@ def exact_aggregates(statement: Expr, session: Session) -> Expr:
     return statement
 
 
+def object_keys(statement: Expr, session: Session) -> Expr:
+    """Keys of an object literal are text, not names to be written in upper case."""
+    for literal in statement.find_all(exp.Struct):
+        for pair in literal.expressions:
+            if isinstance(pair, exp.PropertyEQ) and isinstance(pair.this, exp.Identifier):
+                pair.this.set("quoted", True)
+    return statement
+
+
 def unenforced_keys(statement: Expr, session: Session) -> Expr:
     """Snowflake declares primary, unique and foreign keys and does not enforce them."""
     if not isinstance(statement, exp.Create | exp.Alter):
