@@ -289,7 +289,10 @@ class TestSqlalchemy:
             found = connection.execute(sqlalchemy.select(table).order_by(table.c.id)).all()
             total = connection.scalar(sqlalchemy.select(sqlalchemy.func.sum(table.c.amount)))
 
-        assert found == [(1, Decimal("1.10"), placed, "it's"), (2, Decimal("2.20"), None, None)]
+        assert [tuple(row) for row in found] == [
+            (1, Decimal("1.10"), placed, "it's"),
+            (2, Decimal("2.20"), None, None),
+        ]
         assert total == Decimal("3.30")
 
     def test_reflection(self, engine: sqlalchemy.Engine) -> None:
