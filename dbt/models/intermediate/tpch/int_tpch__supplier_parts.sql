@@ -14,8 +14,10 @@ deliveries as (
         supplier_key,
         count(*) as line_count,
         count_if(is_late) as late_line_count,
+        count_if(is_return_known) as return_known_line_count,
         count_if(is_returned) as returned_line_count,
         sum(quantity)::number(38, 2) as quantity_ordered,
+        sum(net_price)::number(38, 4) as net_revenue,
         avg(days_to_receive)::number(38, 2) as average_days_to_receive
     from order_lineitems
     group by part_key, supplier_key
@@ -44,11 +46,15 @@ final as (
         -- reliability
         coalesce(deliveries.line_count, 0) as line_count,
         coalesce(deliveries.late_line_count, 0) as late_line_count,
+        coalesce(deliveries.return_known_line_count, 0) as return_known_line_count,
         coalesce(deliveries.returned_line_count, 0) as returned_line_count,
         coalesce(deliveries.quantity_ordered, 0)::number(38, 2) as quantity_ordered,
+        coalesce(deliveries.net_revenue, 0)::number(38, 4) as net_revenue,
         deliveries.average_days_to_receive,
         (1 - deliveries.late_line_count / deliveries.line_count)::number(38, 4) as on_time_rate,
-        (deliveries.returned_line_count / deliveries.line_count)::number(38, 4) as return_rate
+        (
+            deliveries.returned_line_count / nullif(deliveries.return_known_line_count, 0)
+        )::number(38, 4) as return_rate
     from partsupp
     left join deliveries
         on
