@@ -1,5 +1,7 @@
 {% macro standard_normal_quantile(probability) -%}
-    {%- if probability is not number or probability < 0.5 or probability > 0.9999 -%}
+    {%- if execute and (
+        probability is not number or probability < 0.5 or probability > 0.9999
+    ) -%}
         {{ exceptions.raise_compiler_error(
             "A service level of '" ~ probability ~ "' makes no sense: give a number from 0.5 to "
             ~ '0.9999, such as 0.95.'

@@ -23,25 +23,30 @@ deliveries as (
     group by part_key, supplier_key
 ),
 
+offers as (
+    select
+        *,
+        min(supply_cost) over (partition by part_key) as lowest_supply_cost
+    from partsupp
+),
+
 final as (
     select
         -- ids
-        partsupp.part_key,
-        partsupp.supplier_key,
+        offers.part_key,
+        offers.supplier_key,
 
         -- cost
-        partsupp.supply_cost,
-        rank() over (partition by partsupp.part_key order by partsupp.supply_cost) as cost_rank,
-        (
-            partsupp.supply_cost / nullif(
-                min(partsupp.supply_cost) over (partition by partsupp.part_key), 0
-            )
-        )::number(38, 4) as cost_to_cheapest_ratio,
+        offers.supply_cost,
+        rank() over (partition by offers.part_key order by offers.supply_cost) as cost_rank,
+        offers.lowest_supply_cost,
+        (offers.supply_cost / nullif(offers.lowest_supply_cost, 0))::number(38, 4)
+            as cost_to_cheapest_ratio,
 
         -- availability
-        partsupp.available_quantity,
-        count(*) over (partition by partsupp.part_key) as supplier_count,
-        count(*) over (partition by partsupp.part_key) = 1 as is_single_source,
+        offers.available_quantity,
+        count(*) over (partition by offers.part_key) as supplier_count,
+        count(*) over (partition by offers.part_key) = 1 as is_single_source,
 
         -- reliability
         coalesce(deliveries.line_count, 0) as line_count,
@@ -55,11 +60,11 @@ final as (
         (
             deliveries.returned_line_count / nullif(deliveries.return_known_line_count, 0)
         )::number(38, 4) as return_rate
-    from partsupp
+    from offers
     left join deliveries
         on
-            partsupp.part_key = deliveries.part_key
-            and partsupp.supplier_key = deliveries.supplier_key
+            offers.part_key = deliveries.part_key
+            and offers.supplier_key = deliveries.supplier_key
 )
 
 select * from final

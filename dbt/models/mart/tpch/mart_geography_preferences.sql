@@ -25,20 +25,35 @@ sales as (
 ),
 
 choices as (
-    {%- for kind in ['brand', 'material', 'ship_mode'] %}
     select
         customer_region,
         customer_nation,
-        '{{ kind | replace('_', ' ') }}' as choice_kind,
-        {{ kind }} as choice,
+        'brand' as choice_kind,
+        brand as choice,
         line_count,
         quantity,
         net_revenue
     from sales
-    {%- if not loop.last %}
     union all
-    {%- endif %}
-    {%- endfor %}
+    select
+        customer_region,
+        customer_nation,
+        'material' as choice_kind,
+        material as choice,
+        line_count,
+        quantity,
+        net_revenue
+    from sales
+    union all
+    select
+        customer_region,
+        customer_nation,
+        'ship mode' as choice_kind,
+        ship_mode as choice,
+        line_count,
+        quantity,
+        net_revenue
+    from sales
 ),
 
 choices_by_nation as (

@@ -95,7 +95,7 @@ findings as (
         || open_line_count::varchar || ' of ' || line_count::varchar || ' lines are open.'
             as explanation
     from compared
-    where order_status <> status_of_lines
+    where order_status != status_of_lines
     union all
     select
         order_key,

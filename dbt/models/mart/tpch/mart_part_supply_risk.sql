@@ -8,21 +8,26 @@ supplier_parts as (
     select * from {{ ref('int_tpch__supplier_parts') }}
 ),
 
+with_part_sums as (
+    select
+        *,
+        sum(quantity_ordered) over (partition by part_key) as part_quantity_ordered
+    from supplier_parts
+),
+
 with_shares as (
     select
         *,
-        quantity_ordered
-        / nullif(sum(quantity_ordered) over (partition by part_key), 0) as quantity_share
-    from supplier_parts
+        quantity_ordered / nullif(part_quantity_ordered, 0) as quantity_share,
+        row_number() over (partition by part_key order by quantity_ordered desc, supplier_key asc)
+            as quantity_rank
+    from with_part_sums
 ),
 
 main_suppliers as (
     select *
     from with_shares
-    where quantity_ordered > 0
-    qualify row_number() over (
-        partition by part_key order by quantity_ordered desc, supplier_key asc
-    ) = 1
+    where quantity_ordered > 0 and quantity_rank = 1
 ),
 
 replacements as (
@@ -33,7 +38,7 @@ replacements as (
     inner join supplier_parts
         on
             main_suppliers.part_key = supplier_parts.part_key
-            and main_suppliers.supplier_key <> supplier_parts.supplier_key
+            and main_suppliers.supplier_key != supplier_parts.supplier_key
             and supplier_parts.available_quantity > 0
     group by main_suppliers.part_key
 ),

@@ -68,6 +68,14 @@ compared_with_year as (
     from with_year
 ),
 
+with_season as (
+    select
+        *,
+        avg(order_ratio) over (partition by month_of_year) as order_index,
+        avg(margin_ratio) over (partition by month_of_year) as margin_index
+    from compared_with_year
+),
+
 final as (
     select
         -- ids
@@ -104,12 +112,10 @@ final as (
         end::number(38, 4) as margin_growth,
 
         -- season
-        avg(this_month.order_ratio)
-            over (partition by this_month.month_of_year)::number(38, 4) as order_index,
-        avg(this_month.margin_ratio)
-            over (partition by this_month.month_of_year)::number(38, 4) as margin_index
-    from compared_with_year as this_month
-    left join compared_with_year as year_before
+        this_month.order_index::number(38, 4) as order_index,
+        this_month.margin_index::number(38, 4) as margin_index
+    from with_season as this_month
+    left join with_season as year_before
         on this_month.order_month = dateadd('year', 1, year_before.order_month)
 )
 

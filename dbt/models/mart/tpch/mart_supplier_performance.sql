@@ -25,7 +25,7 @@ offers as (
         supplier_key,
         count(*) as part_count,
         count_if(is_single_source) as single_source_part_count,
-        avg(cost_to_cheapest_ratio)::number(38, 4) as cost_index
+        (sum(supply_cost) / nullif(sum(lowest_supply_cost), 0))::number(38, 4) as cost_index
     from supplier_parts
     group by supplier_key
 ),

@@ -29,4 +29,4 @@ select
     by_kind.net_revenue
 from by_kind
 cross join everything
-where by_kind.net_revenue <> everything.net_revenue
+where by_kind.net_revenue != everything.net_revenue

@@ -35,5 +35,5 @@ select
 from by_kind
 cross join everybody
 where
-    by_kind.customer_count <> everybody.customer_count
-    or by_kind.lifetime_value <> everybody.lifetime_value
+    by_kind.customer_count != everybody.customer_count
+    or by_kind.lifetime_value != everybody.lifetime_value
