@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterator
 from datetime import date
+from statistics import NormalDist
 from typing import TYPE_CHECKING
 
 import pytest
@@ -104,9 +105,9 @@ def test_every_statement_of_a_node_carries_a_query_tag(built: Project) -> None:
     }
 
 
-def test_a_second_build_writes_no_row(built: Project) -> None:
+def test_a_second_run_writes_no_row(built: Project) -> None:
     built.remember()
-    assert built.dbt("build").rows_written() == (0, 0)
+    assert built.dbt("run").rows_written() == (0, 0)
     assert built.differences() == {}
 
 
@@ -210,3 +211,26 @@ def test_freshness_is_checked_for_each_table_with_its_own_threshold(built: Proje
     assert not outcome.success
     assert len(re.findall(r"PASS freshness of tpch\.", outcome.output)) == 7
     assert re.search(r"ERROR STALE freshness of tpch\.orders", outcome.output)
+
+
+def test_the_normal_quantile_is_close_to_the_exact_one(built: Project) -> None:
+    levels = (0.5, 0.75, 0.9, 0.95, 0.975, 0.99, 0.999, 0.9999)
+    columns = ", ".join(f"{{{{ standard_normal_quantile({level}) }}}}" for level in levels)
+    compiled = built.dbt("compile", "--inline", f"select {columns}")
+    assert compiled.success, compiled.output
+    (result,) = compiled.results.values()
+    (found,) = built.rows(result["compiled_code"])
+    exact = [NormalDist().inv_cdf(level) for level in levels]
+    assert [float(value) for value in found] == pytest.approx(exact, abs=0.001)
+
+
+def test_a_mart_that_does_not_add_up_is_found(built: Project) -> None:
+    products, discounts = map(built.table, ("mart_product_performance", "mart_discount_impact"))
+    built.rows(f"update {products} set net_revenue = net_revenue + 0.0001 where revenue_rank = 1")
+    built.rows(f"update {discounts} set line_share = line_share + 0.0000001")
+    tested = built.dbt("test", "--select", "mart_product_performance", "mart_discount_impact")
+    failed = [name.split(".")[2] for name, one in tested.results.items() if one["failures"]]
+    assert sorted(failed) == [
+        "adds_up_to_mart_discount_impact_line_share__10__1",
+        "same_total_mart_product_performance_net_revenue__net_price__ref_mart_orders_",
+    ]

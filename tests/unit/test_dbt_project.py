@@ -329,3 +329,20 @@ def test_bounds_that_make_no_sense_are_refused(
     outcome = window(small_project, **variables)
     assert not outcome.success
     assert message in outcome.said
+
+
+@pytest.mark.parametrize("level", ["0.3", "95", "1", "'high'"])
+def test_a_service_level_that_makes_no_sense_is_refused(level: str, small_project: Path) -> None:
+    (small_project / "models" / "mart" / "in_mart.sql").write_text(
+        f"select {{{{ standard_normal_quantile({level}) }}}} as factor\n"
+    )
+    outcome = dbt(
+        "compile",
+        small_project,
+        small_project / "target",
+        "--no-introspect",
+        "--no-populate-cache",
+        "--select=in_mart",
+    )
+    assert not outcome.success
+    assert "makes no sense: give a number from 0.5 to 0.9999" in outcome.said

@@ -48,28 +48,38 @@ days as (
     group by calendar_date
 ),
 
-with_history as (
+-- By dates and not by rows, because a day on which nothing happened has no row.
+history as (
     select
-        *,
-        sum(ordered_line_count - shipped_line_count) over (
-            order by calendar_date rows between unbounded preceding and current row
-        ) as open_line_count,
-        datediff('day', min(calendar_date) over (), calendar_date) as days_of_history,
-        -- By dates and not by rows: a day on which nothing happened has no row.
-        sum(shipped_line_count) over (
-            order by calendar_date
-            range between interval '28 days' preceding and interval '1 day' preceding
-        ) as shipped_in_28_days
+        days.calendar_date,
+        sum(earlier.shipped_line_count) as shipped_in_28_days
+    from days
+    inner join days as earlier
+        on
+            days.calendar_date > earlier.calendar_date
+            and days.calendar_date <= dateadd('day', 28, earlier.calendar_date)
+    group by days.calendar_date
+),
+
+first_day as (
+    select min(calendar_date) as first_date
     from days
 ),
 
 with_usual as (
     select
-        *,
+        days.*,
+        sum(days.ordered_line_count - days.shipped_line_count) over (
+            order by days.calendar_date rows between unbounded preceding and current row
+        ) as open_line_count,
         case
-            when days_of_history >= 28 then coalesce(shipped_in_28_days, 0) / 28
+            when datediff('day', first_day.first_date, days.calendar_date) >= 28
+                then coalesce(history.shipped_in_28_days, 0) / 28
         end::number(38, 4) as usual_shipped_line_count
-    from with_history
+    from days
+    cross join first_day
+    left join history
+        on days.calendar_date = history.calendar_date
 ),
 
 with_ratio as (
