@@ -2,137 +2,38 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import date
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from statistics import NormalDist
+from typing import TYPE_CHECKING
 
 import pytest
-from dbt.cli.main import dbtRunner
 
 from include.sample_data import tpch
+from tests.integration import tpch_project
+from tests.integration.tpch_project import FACTS, TABLES, Outcome, Project
 
 if TYPE_CHECKING:
-    from snowflake.connector.cursor import SnowflakeCursor
-
     from tests.conftest import Warehouse
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
-PROJECT = Path(__file__).parents[2] / "dbt"
-SOURCE = "TPCH_MODELS_TEST"
-PREFIX = "tpch_models_test"
-FACTS = ("stg_tpch__fct_orders", "stg_tpch__fct_lineitem")
-COMPARED = {
-    **dict.fromkeys(FACTS, "staging"),
-    "int_tpch__order_lineitems": "intermediate",
-    "int_tpch__customer_orders": "intermediate",
-    "int_tpch__supplier_parts": "intermediate",
-    "mart_orders": "mart",
-    "mart_customer_summary": "mart",
-}
-
-Row = tuple[Any, ...]
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What one dbt command did."""
-
-    success: bool
-    output: str
-    results: dict[str, dict[str, Any]]
-
-    def rows_written(self) -> tuple[int, ...]:
-        """Rows inserted, updated and deleted, for orders and for lines."""
-        assert self.success, self.output
-        found = (self.results[f"model.firn.{fact}"] for fact in FACTS)
-        return tuple(int(result["adapter_response"]["rows_affected"]) for result in found)
-
-
-@dataclass(frozen=True)
-class Project:
-    """The dbt project over a source of its own that a test may change."""
-
-    cursor: SnowflakeCursor
-    folder: Path
-
-    def dbt(self, *arguments: str, **variables: object) -> Outcome:
-        """Run a dbt command in this process, as the DAG's tasks do."""
-        chosen = json.dumps({"tpch_schema": SOURCE, **variables}, default=str)
-        # dbt parses everything again when variables change, unless each set has its own folder.
-        target = self.folder / hashlib.sha256(chosen.encode()).hexdigest()[:8]
-        messages: list[str] = []
-
-        def listen(event: Any) -> None:
-            messages.append(event.info.msg)
-
-        done = dbtRunner(callbacks=[listen]).invoke(
-            [
-                *arguments,
-                f"--project-dir={PROJECT}",
-                f"--profiles-dir={PROJECT}",
-                f"--target-path={target}",
-                f"--log-path={self.folder / 'logs'}",
-                f"--vars={chosen}",
-            ]
-        )
-        results = target / "run_results.json"
-        found = json.loads(results.read_text())["results"] if results.exists() else []
-        results.unlink(missing_ok=True)
-        by_id = {result["unique_id"]: result for result in found}
-        return Outcome(done.success, "\n".join(messages), by_id)
-
-    def load_facts(self, **variables: object) -> tuple[int, ...]:
-        """One incremental run of orders and lines; how many rows it wrote to each."""
-        return self.dbt("run", "--select", *FACTS, **variables).rows_written()
-
-    def rows(self, sql: str, *values: object) -> list[Row]:
-        self.cursor.execute(sql, values or None)
-        return [tuple(row) for row in self.cursor.fetchall()]
-
-    def value(self, sql: str, *values: object) -> Any:
-        return self.rows(sql, *values)[0][0]
-
-    def table(self, model: str) -> str:
-        return f"analytics_dev.{PREFIX}_{COMPARED[model]}.{model}"
-
-    def remember(self) -> None:
-        """Keep a copy of every table for `differences`."""
-        for model in COMPARED:
-            self.rows(
-                f"create or replace table {model}__before as select * from {self.table(model)}"
-            )
-
-    def differences(self) -> dict[str, int]:
-        """Per table: rows that were not there at `remember`, or are there no more."""
-        found = {}
-        for model in COMPARED:
-            before, now = f"select * from {model}__before", f"select * from {self.table(model)}"
-            apart = f"(({now}) minus ({before})) union all (({before}) minus ({now}))"
-            found[model] = int(self.value(f"select count(*) from ({apart})"))
-        return {model: count for model, count in found.items() if count}
+SOURCE = "tpch_models_test"
 
 
 @pytest.fixture(scope="module")
 def project(warehouse: Warehouse, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     # Below scale 0.01 the generator gives a part the same supplier twice.
-    tpch.load(0.01, schema=SOURCE, settings=warehouse.settings())
+    tpch.load(0.01, schema=SOURCE.upper(), settings=warehouse.settings())
     with (
+        tpch_project.project(warehouse, tmp_path_factory.mktemp("dbt"), SOURCE) as project,
         pytest.MonkeyPatch.context() as environment,
-        warehouse.connect(database=tpch.DATABASE, schema=SOURCE) as connection,
-        connection.cursor() as cursor,
     ):
-        for name, value in warehouse.environment().items():
-            environment.setenv(name, value)
-        environment.setenv("FIRN_USER", PREFIX)
         environment.setenv("AIRFLOW_CTX_DAG_ID", "tpch__orders__4h")
         environment.setenv("AIRFLOW_CTX_TASK_ID", "it's")
-        yield Project(cursor, tmp_path_factory.mktemp("dbt"))
+        yield project
 
 
 @pytest.fixture(scope="module")
@@ -155,9 +56,11 @@ def month_of(day: date) -> tuple[date, date]:
 
 
 def test_the_build_passes(built: Project, first_build: Outcome) -> None:
-    assert {result["status"] for result in first_build.results.values()} == {"success", "pass"}
+    # An exposure has nothing to do.
+    statuses = {result["status"] for result in first_build.results.values()}
+    assert statuses == {"success", "pass", "no-op"}
     kinds = {name.split(".")[0] for name in first_build.results}
-    assert kinds == {"model", "test", "unit_test"}
+    assert kinds == {"model", "test", "unit_test", "seed", "snapshot", "exposure"}
     lines = built.value("select count(*) from lineitem")
     assert built.value(f"select count(*) from {built.table('mart_orders')}") == lines > 50_000
     customers = built.value("select count(*) from customer")
@@ -202,9 +105,9 @@ def test_every_statement_of_a_node_carries_a_query_tag(built: Project) -> None:
     }
 
 
-def test_a_second_build_writes_no_row(built: Project) -> None:
+def test_a_second_run_writes_no_row(built: Project) -> None:
     built.remember()
-    assert built.dbt("build").rows_written() == (0, 0)
+    assert built.dbt("run").rows_written() == (0, 0)
     assert built.differences() == {}
 
 
@@ -236,7 +139,11 @@ def test_changes_arrive_and_end_where_a_full_rebuild_ends(built: Project) -> Non
 
     orders = built.table("stg_tpch__fct_orders")
     assert built.rows(f"select order_key from {orders} where order_key in (4, 10)") == [(10,)]
-    assert set(built.differences()) == set(COMPARED)
+    assert set(built.differences()) >= {
+        *FACTS,
+        *(table for table, layer in TABLES.items() if layer == "intermediate"),
+        "mart_orders",
+    }
     built.remember()
     assert built.dbt("run", "--full-refresh").success
     assert built.differences() == {}
@@ -304,3 +211,26 @@ def test_freshness_is_checked_for_each_table_with_its_own_threshold(built: Proje
     assert not outcome.success
     assert len(re.findall(r"PASS freshness of tpch\.", outcome.output)) == 7
     assert re.search(r"ERROR STALE freshness of tpch\.orders", outcome.output)
+
+
+def test_the_normal_quantile_is_close_to_the_exact_one(built: Project) -> None:
+    levels = (0.5, 0.75, 0.9, 0.95, 0.975, 0.99, 0.999, 0.9999)
+    columns = ", ".join(f"{{{{ standard_normal_quantile({level}) }}}}" for level in levels)
+    compiled = built.dbt("compile", "--inline", f"select {columns}")
+    assert compiled.success, compiled.output
+    (result,) = compiled.results.values()
+    (found,) = built.rows(result["compiled_code"])
+    exact = [NormalDist().inv_cdf(level) for level in levels]
+    assert [float(value) for value in found] == pytest.approx(exact, abs=0.001)
+
+
+def test_a_mart_that_does_not_add_up_is_found(built: Project) -> None:
+    products, discounts = map(built.table, ("mart_product_performance", "mart_discount_impact"))
+    built.rows(f"update {products} set net_revenue = net_revenue + 0.0001 where revenue_rank = 1")
+    built.rows(f"update {discounts} set line_share = line_share + 0.0000001")
+    tested = built.dbt("test", "--select", "mart_product_performance", "mart_discount_impact")
+    failed = [name.split(".")[2] for name, one in tested.results.items() if one["failures"]]
+    assert sorted(failed) == [
+        "adds_up_to_mart_discount_impact_line_share__10__1",
+        "same_total_mart_product_performance_net_revenue__net_price__ref_mart_orders_",
+    ]

@@ -5,73 +5,16 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
-from dbt.cli.main import dbtRunner
+import yaml
 
-PROJECT = Path(__file__).parents[2] / "dbt"
-LAYERS = {
-    "staging": re.compile(r"stg_(?P<domain>[a-z]+)__(dim|fct)_[a-z_]+"),
-    "intermediate": re.compile(r"int_(?P<domain>[a-z]+)__[a-z_]+"),
-    "mart": re.compile(r"mart_[a-z_]+"),
-}
-MOST_PARENTS = 6
-
-STAGING_THAT_READS_MODELS = {
-    "stg_tpch__fct_lineitem": "a line may only be loaded once its order is",
-}
-"""Waivers from the rule that staging reads its source alone, each with its reason."""
-
-Node = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What one dbt command did, without a connection to any warehouse."""
-
-    success: bool
-    messages: list[str]
-    target: Path
-
-    @property
-    def said(self) -> str:
-        """All that dbt said, in one line."""
-        return " ".join(" ".join(self.messages).split())
-
-    @property
-    def manifest(self) -> Node:
-        assert self.success, self.said
-        manifest: Node = json.loads((self.target / "manifest.json").read_text())
-        return manifest
-
-
-def dbt(command: str, project: Path, target: Path, *arguments: str, **environment: str) -> Outcome:
-    messages: list[str] = []
-
-    def listen(event: Any) -> None:
-        if event.info.level in {"warn", "error"}:
-            messages.append(f"{event.info.level}: {event.info.msg}")
-
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in {"FIRN_USER": "Ana.Lopez", **environment}.items():
-            patch.setenv(name, value)
-        done = dbtRunner(callbacks=[listen]).invoke(
-            [
-                command,
-                f"--project-dir={project}",
-                f"--profiles-dir={project}",
-                f"--target-path={target}",
-                f"--log-path={target / 'logs'}",
-                *arguments,
-            ]
-        )
-    if done.exception:
-        messages.append(str(done.exception))
-    return Outcome(done.success, messages, target)
+from tests.unit.dbt_project import PROJECT, Node, Outcome, dbt
+from tests.unit.dbt_rules import LAYERS, described
 
 
 @pytest.fixture(scope="module")
@@ -94,55 +37,91 @@ def layer(model: Node) -> str:
     return str(model["fqn"][1])
 
 
-def described(thing: Node) -> bool:
-    return len(thing["description"].strip()) > 3
-
-
-def generic_tests(manifest: Node, model: Node) -> list[Node]:
-    return [
-        test for test in nodes(manifest, "test") if test.get("attached_node") == model["unique_id"]
-    ]
-
-
 def test_parses_without_a_warning(parsed: Outcome) -> None:
     assert parsed.success
     assert parsed.messages == []
 
 
-def test_a_model_stands_in_the_folder_its_name_says(manifest: Node) -> None:
+def test_folders_set_the_domain_and_the_layer(manifest: Node) -> None:
     for model in nodes(manifest, "model"):
-        folder = Path(model["original_file_path"]).parent
-        _, layer_folder, domain = folder.parts
-        match = LAYERS[layer_folder].fullmatch(model["name"])
-        assert match, f"{model['name']} is not a name for {folder}"
-        assert match.groupdict().get("domain", domain) == domain, model["name"]
+        _, layer_folder, domain = Path(model["original_file_path"]).parent.parts
         assert model["tags"] == [domain], model["name"]
         assert model["config"]["schema"] == layer_folder, model["name"]
+    for kind in ("seed", "snapshot"):
+        for node in nodes(manifest, kind):
+            folder, domain = Path(node["original_file_path"]).parent.parts
+            assert node["tags"] == [domain], node["name"]
+            assert node["config"]["schema"] == folder == f"{kind}s", node["name"]
 
 
-def test_every_model_has_one_yaml_beside_it(manifest: Node) -> None:
+def test_unit_tests_are_described(manifest: Node) -> None:
+    tests = manifest["unit_tests"].values()
+    assert tests
+    assert [test["name"] for test in tests if not described(test)] == []
+
+
+def written_descriptions() -> Iterator[tuple[str, str]]:
+    """Every description in the YAML files as it is written there, with the name it is of."""
+
+    def walk(thing: Any) -> Iterator[tuple[str, str]]:
+        if isinstance(thing, dict):
+            if isinstance(thing.get("description"), str) and "name" in thing:
+                yield str(thing["name"]), " ".join(thing["description"].split())
+            for value in thing.values():
+                yield from walk(value)
+        elif isinstance(thing, list):
+            for value in thing:
+                yield from walk(value)
+
+    for folder in ("models", "snapshots", "seeds"):
+        for file in (PROJECT / folder).rglob("*.yml"):
+            yield from walk(yaml.safe_load(file.read_text()))
+
+
+def test_a_description_is_written_once_and_reused_as_a_doc_block() -> None:
+    texts = Counter(text for _, text in written_descriptions() if "doc(" not in text)
+    assert len(texts) > 100
+    assert [text for text, times in texts.items() if times > 1] == []
+
+
+def test_every_doc_block_is_used(manifest: Node) -> None:
+    own = {block["name"] for block in manifest["docs"].values() if block["package_name"] == "firn"}
+    used = {
+        name for _, text in written_descriptions() for name in re.findall(r"doc\('(\w+)'\)", text)
+    }
+    assert own == used
+
+
+UNITS = re.compile(
+    r"(?i)US dollars|fraction|ratio\b|\bdays\b|months of|pieces|number|rank\b|scores?\b|percent"
+    r"|1 for average|from 1 to|1 to 50"
+)
+
+
+def test_numbers_of_marts_have_a_unit(manifest: Node) -> None:
+    bare = [
+        f"{model['name']}.{column['name']}"
+        for model in nodes(manifest, "model")
+        if layer(model) == "mart"
+        for column in model["columns"].values()
+        if column["data_type"].startswith("number") and not UNITS.search(column["description"])
+    ]
+    assert bare == []
+
+
+def test_marts_say_their_question_and_what_the_data_cannot_tell(manifest: Node) -> None:
     for model in nodes(manifest, "model"):
-        expected = Path(model["original_file_path"]).with_suffix(".yml")
-        assert model["patch_path"] == f"firn://{expected}", model["name"]
+        if layer(model) == "mart":
+            said = model["description"]
+            assert re.search(r"Questions? it answers: \w+", said), model["name"]
+            assert "What TPC-H cannot tell" in said or "tpch" not in model["tags"], model["name"]
 
 
-def test_everything_is_described(manifest: Node) -> None:
-    things = [*nodes(manifest, "model"), *manifest["sources"].values()]
-    bare = [thing["unique_id"] for thing in things if not described(thing)]
-    bare += [
-        f"{thing['unique_id']}.{column['name']}"
-        for thing in things
-        for column in thing["columns"].values()
-        if not described(column)
-    ]
-    bare += [thing["unique_id"] for thing in things if not thing["columns"]]
-    bare += [
-        source["unique_id"]
-        for source in manifest["sources"].values()
-        if not source["source_description"].strip()
-    ]
-    bare += [test["unique_id"] for test in manifest["unit_tests"].values() if not described(test)]
-    assert not bare
+def test_history_is_kept_of_changes_and_deletions(manifest: Node) -> None:
+    for snapshot in nodes(manifest, "snapshot"):
+        config = snapshot["config"]
+        assert (config["strategy"], config["hard_deletes"]) == ("check", "new_record")
+        assert snapshot["name"].startswith(f"snap_{snapshot['tags'][0]}__"), snapshot["name"]
 
 
 def test_every_macro_and_each_of_its_arguments_is_described(manifest: Node) -> None:
@@ -155,19 +134,6 @@ def test_every_macro_and_each_of_its_arguments_is_described(manifest: Node) -> N
         assert described(macro), macro["name"]
         assert [argument["name"] for argument in macro["arguments"]] == written, macro["name"]
         assert all(described(argument) for argument in macro["arguments"]), macro["name"]
-
-
-def test_every_model_has_a_tested_key(manifest: Node) -> None:
-    for model in nodes(manifest, "model"):
-        tests = generic_tests(manifest, model)
-        never_null = {t["column_name"] for t in tests if t["test_metadata"]["name"] == "not_null"}
-        keys = [{t["column_name"]} for t in tests if t["test_metadata"]["name"] == "unique"]
-        keys += [
-            set(t["test_metadata"]["kwargs"]["columns"])
-            for t in tests
-            if t["test_metadata"]["name"] == "unique_combination"
-        ]
-        assert any(key <= never_null for key in keys), f"{model['name']}: {keys}, {never_null}"
 
 
 def test_marts_have_contracts_and_unit_tests(manifest: Node) -> None:
@@ -183,41 +149,6 @@ def test_marts_have_contracts_and_unit_tests(manifest: Node) -> None:
         assert model["config"]["contract"]["enforced"], model["name"]
         assert all(column["data_type"] for column in model["columns"].values()), model["name"]
         assert model["unique_id"] in unit_tested, model["name"]
-
-
-def test_only_staging_reads_sources_and_each_reads_one(manifest: Node) -> None:
-    waived = set()
-    for model in nodes(manifest, "model"):
-        parents = model["depends_on"]["nodes"]
-        sources = [parent for parent in parents if parent.startswith("source.")]
-        if layer(model) != "staging":
-            assert not sources, model["name"]
-            continue
-        assert len(sources) == 1, model["name"]
-        if len(parents) > 1:
-            waived.add(model["name"])
-    assert waived == set(STAGING_THAT_READS_MODELS)
-
-
-def test_each_source_is_staged_once(manifest: Node) -> None:
-    staged = [
-        parent
-        for model in nodes(manifest, "model")
-        for parent in model["depends_on"]["nodes"]
-        if parent.startswith("source.")
-    ]
-    assert sorted(staged) == sorted(manifest["sources"])
-
-
-def test_models_build_on_layers_below_them(manifest: Node) -> None:
-    order = list(LAYERS)
-    for model in nodes(manifest, "model"):
-        parents = [manifest["nodes"].get(parent) for parent in model["depends_on"]["nodes"]]
-        models = [parent for parent in parents if parent]
-        assert len(parents) <= MOST_PARENTS, model["name"]
-        assert parents, f"{model['name']} reads nothing"
-        for parent in models:
-            assert order.index(layer(parent)) <= order.index(layer(model)), model["name"]
 
 
 def test_incremental_models_can_be_bounded_and_merged_by_key(manifest: Node) -> None:
@@ -398,3 +329,20 @@ def test_bounds_that_make_no_sense_are_refused(
     outcome = window(small_project, **variables)
     assert not outcome.success
     assert message in outcome.said
+
+
+@pytest.mark.parametrize("level", ["0.3", "95", "1", "'high'"])
+def test_a_service_level_that_makes_no_sense_is_refused(level: str, small_project: Path) -> None:
+    (small_project / "models" / "mart" / "in_mart.sql").write_text(
+        f"select {{{{ standard_normal_quantile({level}) }}}} as factor\n"
+    )
+    outcome = dbt(
+        "compile",
+        small_project,
+        small_project / "target",
+        "--no-introspect",
+        "--no-populate-cache",
+        "--select=in_mart",
+    )
+    assert not outcome.success
+    assert "makes no sense: give a number from 0.5 to 0.9999" in outcome.said

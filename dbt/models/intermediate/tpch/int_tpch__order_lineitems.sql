@@ -93,7 +93,8 @@ final as (
         datediff('day', order_date, receipt_date) as days_to_receive,
         greatest(datediff('day', commit_date, receipt_date), 0) as days_late,
         receipt_date > commit_date as is_late,
-        return_flag = 'R' as is_returned
+        return_flag = 'R' as is_returned,
+        return_flag in ('A', 'R') as is_return_known
     from with_amounts
 )
 

@@ -110,6 +110,7 @@ final as (
         exact_shares.line_status,
         exact_shares.return_flag,
         exact_shares.is_returned,
+        exact_shares.is_return_known,
         exact_shares.quantity,
         exact_shares.extended_price,
         exact_shares.discount_rate,
