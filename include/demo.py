@@ -79,6 +79,42 @@ QUESTIONS = {
         order by sum(net_price) desc
         limit 3
     """,
+    "Which products earn the most, and at what margin?": """
+        select
+            part_name as "Product",
+            net_revenue::number(38, 0) as "Net revenue",
+            (100 * margin_rate)::number(5, 1) as "Margin, %"
+        from {mart}.mart_product_performance
+        order by revenue_rank
+        limit 3
+    """,
+    "What does discounting cost?": """
+        select
+            (100 * discount_rate)::number(5, 0) || ' %' as "Discount",
+            (100 * margin_rate_before_discount)::number(5, 1) as "Margin before, %",
+            (100 * margin_rate)::number(5, 1) as "Margin after, %"
+        from {mart}.mart_discount_impact
+        where discount_rate in (0.02, 0.05, 0.10)
+        order by discount_rate
+    """,
+    "Which suppliers give the most quality for their cost?": """
+        select
+            supplier_name as "Supplier",
+            cost_index::number(5, 2) as "Cost index",
+            (100 * on_time_rate)::number(5, 1) as "On time, %"
+        from {mart}.mart_supplier_performance
+        order by cost_to_quality_rank
+        limit 3
+    """,
+    "How soon does a customer pay back the cost of winning them?": """
+        select
+            customer_region as "Region",
+            average_lifetime_margin::number(38, 0) as "Lifetime margin each",
+            payback_months::number(38, 1) as "Months to pay back"
+        from {mart}.mart_region_unit_economics
+        order by payback_months
+        limit 3
+    """,
 }
 
 STAGES = {

@@ -41,8 +41,9 @@ FRESHNESS_TASK = "source_freshness"
 
 
 def domain_selection(domain: str) -> list[str]:
-    """The dbt selection of a domain: its folder in every layer, and the tests of its sources."""
-    return [f"source:{domain}", *(f"path:models/{layer}/{domain}" for layer in LAYERS)]
+    """The dbt selection of a domain: its folder everywhere, and the tests of its sources."""
+    folders = (*(f"models/{layer}" for layer in LAYERS), "seeds", "snapshots")
+    return [f"source:{domain}", *(f"path:{folder}/{domain}" for folder in folders)]
 
 
 def dbt_task_group(domain: str) -> DbtTaskGroup:
