@@ -30,6 +30,8 @@ endif
 
 # Extra arguments for pytest, for example: make test PYTEST_ARGS="tests/unit -k settings"
 PYTEST_ARGS ?=
+# How many tests run at a time; each worker has a local warehouse of its own.
+PYTEST_WORKERS ?= auto
 
 .PHONY: help
 help: ## Show this list
@@ -58,7 +60,7 @@ doctor: $(RUNTIME) ## Say what is configured, what is missing and what to set
 .PHONY: test
 test: $(DEV) $(SNOW) ## Lint, then run every test
 	@$(MAKE) lint
-	@$(PYTHON) -m pytest $(PYTEST_ARGS)
+	@$(PYTHON) -m pytest --numprocesses $(PYTEST_WORKERS) --dist loadscope $(PYTEST_ARGS)
 
 .PHONY: lint
 lint: $(DEV) ## Check Python (ruff, mypy) and SQL (sqlfluff) without changing anything

@@ -83,6 +83,7 @@ REWRITES: tuple[Callable[[Expr, Session], Expr], ...] = (
     functions.sha2,
     functions.ratio_to_report,
     functions.zero_division,
+    functions.current_moments,
     functions.convert_timezone,
     types.object_keys,
     types.exact_aggregates,

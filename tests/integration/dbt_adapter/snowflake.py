@@ -740,6 +740,11 @@ class BaseSimpleSeedWithBOM(test_seed.BaseSimpleSeedWithBOM):
 
 class BaseSeedSpecificFormats(test_seed.BaseSeedSpecificFormats):
     @pytest.fixture(scope="class")
+    def project_config_update(self) -> dict[str, Any]:
+        # dbt-snowflake quotes no names of its own accord, and one of these has dots.
+        return {"quoting": {"identifier": True}, "seeds": {"quote_columns": False}}
+
+    @pytest.fixture(scope="class")
     def test_data_dir(self, tmp_path_factory: pytest.TempPathFactory) -> Path:
         # The suite makes this folder and deletes it.
         return tmp_path_factory.mktemp("seed") / "data"

@@ -101,6 +101,18 @@ def _may_be_zero(divisor: Expr) -> bool:
     return _may_be_zero(inner) if isinstance(inner, exp.Literal | exp.Nullif | exp.Cast) else True
 
 
+def current_moments(statement: Expr, session: Session) -> Expr:
+    """CURRENT_TIMESTAMP and CURRENT_DATE are functions, even beside a column of that name."""
+    kinds: dict[type[Expr], str] = {exp.CurrentTimestamp: "now", exp.CurrentDate: "today"}
+    for alias in list(statement.find_all(exp.Alias)):
+        name = alias.alias.upper()
+        if name not in {"CURRENT_TIMESTAMP", "CURRENT_DATE"} or not alias.parent:
+            continue
+        for node in list(alias.parent.find_all(*kinds)):
+            node.replace(exp.Anonymous(this=kinds[type(node)]))
+    return statement
+
+
 def convert_timezone(statement: Expr, session: Session) -> Expr:
     """CONVERT_TIMEZONE('UTC', x) has a time zone; fakesnow would give a plain timestamp.
 
