@@ -117,6 +117,13 @@ def test_marts_say_their_question_and_what_the_data_cannot_tell(manifest: Node) 
             assert "What TPC-H cannot tell" in said or "tpch" not in model["tags"], model["name"]
 
 
+def test_every_mart_stands_in_the_documentation_of_its_domain(manifest: Node) -> None:
+    for model in nodes(manifest, "model"):
+        if layer(model) == "mart":
+            page = PROJECT.parent / "docs" / f"{model['tags'][0]}.md"
+            assert f"`{model['name']}` |" in page.read_text(), model["name"]
+
+
 def test_history_is_kept_of_changes_and_deletions(manifest: Node) -> None:
     for snapshot in nodes(manifest, "snapshot"):
         config = snapshot["config"]
