@@ -85,8 +85,14 @@ class BuildLog:
             return
         if self._file.stat().st_size < self._offset:
             # dbt began a new file because the old one had become too long.
+            yield from self._read(self._file.with_name(f"{self._file.name}.1"))
             self._offset = 0
-        with self._file.open("rb") as log:
+        yield from self._read(self._file)
+
+    def _read(self, file: Path) -> Iterator[NodeResult]:
+        if not file.exists():
+            return
+        with file.open("rb") as log:
             log.seek(self._offset)
             for line in log:
                 if not line.endswith(b"\n"):

@@ -211,6 +211,16 @@ class TestBuilds:
         log.write_text(json.dumps(self.FINISHED) + "\n")
         assert [node.name for node in build.news()] == ["one"]
 
+    def test_what_stood_at_the_end_of_the_old_log_is_read_too(self, tmp_path: Path) -> None:
+        log = tmp_path / "dbt.log"
+        log.write_text("x" * 4000 + "\n")
+        build = BuildLog(tmp_path)
+        with log.open("a") as end:
+            end.write(json.dumps(self.STARTED) + "\n")
+        log.rename(tmp_path / "dbt.log.1")
+        log.write_text(json.dumps(self.FINISHED) + "\n")
+        assert [node.status for node in build.news()] == ["started", "success"]
+
     def test_results_outlive_the_folder_they_were_made_in(self, tmp_path: Path) -> None:
         target = tmp_path / "copy" / "target"
         target.mkdir(parents=True)
