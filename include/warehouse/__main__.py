@@ -45,7 +45,7 @@ def _sentences(command: Callable[Parameters, Result]) -> Callable[Parameters, Re
         except (ConfigurationError, WarehouseError, WarehouseUnreachableError) as error:
             typer.echo(str(error), err=True)
         except SnowflakeError as error:
-            typer.echo(str(error.raw_msg or error), err=True)
+            typer.echo(" ".join(str(error.raw_msg or error).split()), err=True)
         raise typer.Exit(2)
 
     return wrapped
