@@ -20,6 +20,8 @@ CREATE OR REPLACE MACRO _fs_global.main._firn_signed(value) AS (
 CREATE OR REPLACE MACRO _fs_global.main._firn_divisor(value) AS (
     CASE WHEN value = 0 THEN error('Division by zero') ELSE value END
 );
+CREATE OR REPLACE MACRO _fs_global.main._firn_texts(value) AS (CAST(to_json(value) AS VARCHAR[]));
+CREATE OR REPLACE MACRO _fs_global.main._firn_items(value) AS (CAST(to_json(value) AS JSON[]));
 """
 """Helpers that the rules refer to, in the database that is always there."""
 
@@ -99,6 +101,21 @@ def _may_be_zero(divisor: Expr) -> bool:
         return float(divisor.name or 0) == 0
     inner = divisor.this
     return _may_be_zero(inner) if isinstance(inner, exp.Literal | exp.Nullif | exp.Cast) else True
+
+
+def aggregated_arrays(statement: Expr, session: Session) -> Expr:
+    """ARRAY_TO_STRING and ARRAY_SLICE of what ARRAY_AGG and VARIANT columns hold, which is JSON."""
+    for joined in list(statement.find_all(exp.ArrayToString)):
+        joined.set("this", _macro("_firn_texts", joined.this.copy()))
+    for slice_ in list(statement.find_all(exp.ArraySlice)):
+        part = slice_.copy()
+        part.set("this", _macro("_firn_items", part.this.copy()))
+        slice_.replace(exp.Anonymous(this="to_json", expressions=[part]))
+    return statement
+
+
+def _macro(name: str, value: Expr) -> Expr:
+    return exp.Anonymous(this=f"_fs_global.main.{name}", expressions=[value])
 
 
 def current_moments(statement: Expr, session: Session) -> Expr:

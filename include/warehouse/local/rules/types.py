@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from sqlglot import Expr, exp
@@ -74,4 +75,19 @@ def text_lengths(statement: Expr, session: Session) -> Expr:
         length = exp.Anonymous(this="length", expressions=[exp.column(column.this.copy())])
         check = exp.CheckColumnConstraint(this=exp.LTE(this=length, expression=limit.this.copy()))
         column.append("constraints", exp.ColumnConstraint(kind=check))
+    return statement
+
+
+def slashed_dates(statement: Expr, session: Session) -> Expr:
+    """Snowflake reads '09/30/2023' as a date, month first."""
+    readers: tuple[type[Expr], ...] = (exp.Cast, exp.DateAdd, exp.DateDiff, exp.TsOrDsToDate)
+    for node in list(statement.find_all(exp.Literal)):
+        written = re.fullmatch(r"(\d\d)/(\d\d)/(\d{4})", node.name) if node.is_string else None
+        if written is None or not isinstance(node.parent, readers):
+            continue
+        if isinstance(node.parent, exp.Cast) and not node.parent.is_type(
+            *exp.DataType.TEMPORAL_TYPES
+        ):
+            continue
+        node.set("this", f"{written[3]}-{written[1]}-{written[2]}")
     return statement

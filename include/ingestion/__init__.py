@@ -1,0 +1,1 @@
+"""Files become raw tables: discovered, validated, staged, merged and archived, losing nothing."""

@@ -1,0 +1,193 @@
+"""``python -m include.ingestion``: load delivered files, and see what became of them.
+
+Exit codes: 0 if everything that was delivered is loaded, 1 if a file was refused or is missing
+while the rest was loaded, 2 if the command itself could not do its work.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, ParamSpec, TypeVar
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from include.ingestion.errors import IngestionError, MissingDeliveryError, shown
+from include.ingestion.landing import discover, landing_folder, wait_for
+from include.ingestion.loader import SourceResult, load_source
+from include.ingestion.raw import REJECTED_ROWS
+from include.ingestion.rejects import open_rejects, write_rejected
+from include.ingestion.sources import (
+    Source,
+    domains,
+    json_schema,
+    load_domain,
+)
+from include.warehouse.connection import (
+    ConfigurationError,
+    WarehouseUnreachableError,
+    connect,
+    get_settings,
+)
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
+console = Console(highlight=False, markup=False)
+errors = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+
+Arguments = ParamSpec("Arguments")
+Result = TypeVar("Result")
+
+
+@app.callback()
+def main() -> None:
+    """Load delivered files into the raw database."""
+
+
+def _sentences(command: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
+    """Say what a user can mend in a sentence, and end with exit code 2."""
+
+    @functools.wraps(command)
+    def wrapped(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
+        try:
+            return command(*args, **kwargs)
+        except (IngestionError, ConfigurationError, WarehouseUnreachableError) as error:
+            errors.print(str(error), style="red")
+        raise typer.Exit(2)
+
+    return wrapped
+
+
+def _chosen(domain: str, names: list[str]) -> list[Source]:
+    declared = load_domain(domain)
+    return [declared.source(name) for name in names] if names else declared.sources
+
+
+@app.command()
+@_sentences
+def load(
+    domain: Annotated[str, typer.Argument(help="A domain, such as forex.")],
+    sources: Annotated[list[str] | None, typer.Argument(help="Sources; all by default.")] = None,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Wait for missing files as long as is declared.")
+    ] = False,
+) -> None:
+    """Load what has landed."""
+    settings = get_settings()
+    root = landing_folder(settings)
+    complete = True
+    for source in _chosen(domain, sources or []):
+        found = wait_for(source, root, source.wait_minutes * 60 if wait else 0)
+        try:
+            result = load_source(source, settings=settings, landing=root, deliveries=found)
+        except MissingDeliveryError as error:
+            errors.print(str(error), style="red")
+            complete = False
+            continue
+        _report(result)
+        complete = complete and not result.refused
+    if not complete:
+        raise typer.Exit(1)
+
+
+def _report(result: SourceResult) -> None:
+    if not result.files:
+        console.print(f"{result.source}: nothing delivered, which its declaration allows.")
+        return
+    table = Table(title=result.source, title_justify="left", box=None)
+    for name in ("file", "status", "delivered", "loaded", "rejected", "superseded"):
+        table.add_column(name, justify="left" if name in ("file", "status") else "right")
+    for file in result.files:
+        rows = file.accounts
+        counts = (rows.delivered, rows.loaded, rows.rejected, rows.superseded) if rows else ()
+        table.add_row(shown(file.file, 60), file.status, *(f"{count:,}" for count in counts))
+    console.print(table)
+    for file in result.files:
+        if file.added_columns:
+            console.print(f"{shown(file.file)}: new columns {', '.join(file.added_columns)}")
+        if file.reason:
+            where = f" It is now {file.moved_to}." if file.moved_to else ""
+            errors.print(f"{file.reason}{where}", style="red")
+        if file.accounts and file.accounts.rejected:
+            domain, _, name = result.source.partition(".")
+            console.print(
+                f"Why rows were rejected: python -m include.ingestion rejected {domain} {name}"
+            )
+
+
+@app.command(name="list")
+@_sentences
+def list_sources(
+    domain: Annotated[str | None, typer.Argument(help="One domain; all by default.")] = None,
+) -> None:
+    """Show the declared sources, and how many files wait for each."""
+    root = landing_folder()
+    table = Table("source", "format", "load", "key", "if missing", "waiting", "files", box=None)
+    for name in [domain] if domain else domains():
+        for source in load_domain(name).sources:
+            table.add_row(
+                source.title,
+                source.format.type,
+                source.load,
+                ", ".join(source.key),
+                source.if_missing,
+                str(len(discover(source, root))),
+                " ".join(source.patterns),
+            )
+    console.print(table)
+    console.print(f"Files are looked for below {root}")
+
+
+@app.command()
+@_sentences
+def rejected(
+    domain: Annotated[str, typer.Argument(help="A domain, such as forex.")],
+    sources: Annotated[list[str] | None, typer.Argument(help="Sources; all by default.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="Rows shown of each source.")] = 20,
+    to: Annotated[
+        Path | None,
+        typer.Option(help="Write the rejected rows of one source here as CSV, to be corrected."),
+    ] = None,
+) -> None:
+    """Show why rows were rejected; of a file name, those of its last load."""
+    chosen = _chosen(domain, sources or [])
+    if to is not None and len(chosen) != 1:
+        raise IngestionError("--to writes the rows of one source: name it after the domain.")
+    with connect(database="RAW") as connection:
+        for source in chosen:
+            if to is not None:
+                count = write_rejected(connection, source, to)
+                console.print(
+                    f"Wrote {count:,} rows to {to}. Correct them and deliver the file under a new "
+                    f"name as {source.patterns[0]}"
+                )
+                continue
+            rows, total = open_rejects(connection, source, limit)
+            table = Table("file", "row", "column", "reason", "raw text", box=None)
+            for file, row, column, reason, text in rows:
+                table.add_row(
+                    shown(file, 40), str(row), column or "", shown(reason), shown(text or "", 60)
+                )
+            console.print(f"{source.title}: {total:,} reasons")
+            if rows:
+                console.print(table)
+                console.print(_hint(source), style="dim", soft_wrap=True)
+
+
+def _hint(source: Source) -> str:
+    """The query to look further with; printed, not run."""
+    query = f"from {REJECTED_ROWS} where domain = '{source.domain}' and source = '{source.name}'"
+    return f"select * {query} order by rejected_at desc, row_number;"
+
+
+@app.command()
+@_sentences
+def schema() -> None:
+    """Print the JSON schema of a domain's YAML file."""
+    typer.echo(json_schema(), nl=False)
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,607 @@
+"""The warehouse's side of a load: stage, load table, raw table, and the book of loads.
+
+Identifiers come from declarations that allow lower-case letters, digits and underscores only, and
+are quoted; every other value is bound.
+"""
+
+# ruff: noqa: S608 - identifiers are checked and quoted, values are bound, as said above.
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, cast
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from snowflake.connector.errors import Error as SnowflakeError
+
+from include.ingestion.errors import IngestionError, RefusedError, TakenOverError
+from include.ingestion.sources import Column, Source
+from include.ingestion.validation import ROW_NUMBER
+
+if TYPE_CHECKING:
+    from snowflake.connector import SnowflakeConnection
+    from snowflake.connector.cursor import SnowflakeCursor
+
+LOADS = "RAW.META.LOADS"
+REJECTED_ROWS = "RAW.META.REJECTED_ROWS"
+STAGE = "RAW.META.LANDING"
+PARQUET = "file_format = (type = parquet) match_by_column_name = case_insensitive"
+
+METADATA = {
+    "_source_file": "varchar not null",
+    "_row_number": "number(38, 0) not null",
+    "_loaded_at": "timestamp_ntz not null",
+    "_load_id": "varchar not null",
+    "_row_hash": "varchar not null",
+}
+"""What every raw table carries besides its own columns."""
+
+_LOADS_COLUMNS = """
+    load_id varchar not null,
+    content_id varchar not null,
+    attempt_id varchar not null,
+    domain varchar not null,
+    source varchar not null,
+    source_file varchar not null,
+    file_bytes number(38, 0) not null,
+    load_mode varchar not null,
+    status varchar not null,
+    reason varchar,
+    added_columns varchar,
+    delivered number(38, 0),
+    loaded number(38, 0),
+    rejected number(38, 0),
+    superseded number(38, 0),
+    started_at timestamp_ntz not null,
+    finished_at timestamp_ntz
+"""
+_REJECTED_COLUMNS = """
+    load_id varchar not null,
+    domain varchar not null,
+    source varchar not null,
+    source_file varchar not null,
+    row_number number(38, 0) not null,
+    column_name varchar,
+    reason varchar not null,
+    raw_text varchar,
+    rejected_at timestamp_ntz not null
+"""
+
+
+@dataclass(frozen=True)
+class Claim:
+    """The right to load one delivery, until somebody else claims it.
+
+    Attributes:
+        load_id: names the load; a later delivery has a greater one.
+        attempt_id: names this attempt, and its load tables and staged files.
+    """
+
+    load_id: str
+    attempt_id: str
+
+
+@dataclass(frozen=True)
+class Accounts:
+    """What became of the rows of a delivery, as counted in the warehouse."""
+
+    delivered: int
+    loaded: int
+    rejected: int
+    superseded: int
+
+
+def sql_type(column: Column) -> str:
+    """The column's type in the raw table."""
+    if column.precision_and_scale:
+        return "number({}, {})".format(*column.precision_and_scale)
+    return {
+        "text": "varchar",
+        "integer": "number(38, 0)",
+        "float": "float",
+        "boolean": "boolean",
+        "date": "date",
+        "timestamp": "timestamp_ntz",
+    }[column.type]
+
+
+def quoted(name: str) -> str:
+    """A checked name as an identifier that may be any word of SQL."""
+    return f'"{name.upper()}"'
+
+
+class Raw:
+    """The raw database as one source's loads use it, over one connection."""
+
+    def __init__(self, connection: SnowflakeConnection, source: Source) -> None:
+        self.connection = connection
+        self.source = source
+        self.schema = f"RAW.{quoted(source.domain)}"
+        self.table = f"{self.schema}.{quoted(source.name)}"
+
+    # -- plumbing -----------------------------------------------------------------------------
+
+    @contextmanager
+    def _cursor(self) -> Iterator[SnowflakeCursor]:
+        with self.connection.cursor() as cursor:
+            yield cursor
+
+    def execute(self, sql: str, values: Mapping[str, object] | None = None) -> int:
+        """Run one statement with bound values; the number of rows it touched."""
+        with self._cursor() as cursor:
+            # Without values there is no binding, and percent signs are what they are.
+            cursor.execute(sql, dict(values) if values else None)
+            return int(cursor.rowcount or 0)
+
+    def rows(self, sql: str, values: Mapping[str, object] | None = None) -> list[tuple[Any, ...]]:
+        """The rows of a query with bound values."""
+        with self._cursor() as cursor:
+            cursor.execute(sql, dict(values) if values else None)
+            return cursor.fetchall()
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All of the block's statements or none. No DDL inside: it would commit."""
+        self.execute("begin")
+        try:
+            yield
+        except BaseException:
+            with suppress(SnowflakeError, OSError):
+                self.execute("rollback")
+            raise
+        self.execute("commit")
+
+    def _of_source(self, **more: object) -> dict[str, object]:
+        return {"domain": self.source.domain, "source": self.source.name, **more}
+
+    # -- objects ------------------------------------------------------------------------------
+
+    def create_book(self) -> None:
+        """The tables that every load is recorded in, and the stage."""
+        self.execute("create schema if not exists RAW.META")
+        self.execute(f"create table if not exists {LOADS} ({_LOADS_COLUMNS})")
+        self.execute(f"create table if not exists {REJECTED_ROWS} ({_REJECTED_COLUMNS})")
+        self.execute(f"create stage if not exists {STAGE}")
+
+    def prepare_table(self, columns: Sequence[Column]) -> list[str]:
+        """Create the raw table, or add the columns it lacks; returns those.
+
+        Raises:
+            RefusedError: a column has another type there than is declared.
+        """
+        wanted = {column.name: sql_type(column) for column in columns}
+        everything = ", ".join(
+            f"{quoted(name)} {kind}" for name, kind in (wanted | METADATA).items()
+        )
+        self.execute(f"create schema if not exists {self.schema}")
+        self.execute(f"create table if not exists {self.table} ({everything})")
+        existing = self._existing_columns()
+        for column in columns:
+            found = existing.get(column.name.upper())
+            if found and found not in _FAMILIES[column.type.partition("(")[0]]:
+                raise RefusedError(
+                    f"RAW.{self.source.domain}.{self.source.name} has it as {found.lower()} where "
+                    f"{column.type} is declared: declare the old type, or change the raw table.",
+                    column=column.name,
+                )
+        added = [name for name in wanted if name.upper() not in existing]
+        for name in added:
+            self.execute(
+                f"alter table {self.table} add column if not exists {quoted(name)} {wanted[name]}"
+            )
+        return added
+
+    def _existing_columns(self) -> dict[str, str]:
+        return dict(
+            self.rows(
+                "select column_name, data_type from RAW.INFORMATION_SCHEMA.COLUMNS"
+                " where table_schema = %(schema)s and table_name = %(name)s"
+                " order by ordinal_position",
+                {"schema": self.source.domain.upper(), "name": self.source.name.upper()},
+            )
+        )
+
+    def create_load_table(self, name: str, columns: Sequence[Column]) -> None:
+        """An empty table for staged rows; one of the same name is forgotten."""
+        kinds = [f"{quoted(column.name)} {sql_type(column)}" for column in columns]
+        kinds.append(f"{quoted(ROW_NUMBER)} number(38, 0)")
+        self.execute(f"create or replace transient table {name} ({', '.join(kinds)})")
+
+    def create_union(self, name: str, tables: Sequence[str], columns: Sequence[Column]) -> None:
+        """A load table of what several hold; fails if one of them is missing."""
+        names = ", ".join([*(quoted(column.name) for column in columns), quoted(ROW_NUMBER)])
+        self.create_load_table(name, columns)
+        union = " union all ".join(f"select {names} from {table}" for table in tables)
+        self.execute(f"insert into {name} ({names}) {union}")
+
+    def publish(self, table: str, name: str) -> None:
+        """Give a load table its final name, in place of one that has it already."""
+        self.execute(f"create or replace transient table {name} clone {table}")
+        self.execute(f"drop table {table}")
+
+    def count(self, table: str) -> int:
+        """The rows of a load table."""
+        [(rows,)] = self.rows(f"select count(*) from {table}")
+        return int(rows)
+
+    def create_reject_table(self, name: str) -> None:
+        """An empty table for staged rejects."""
+        self.execute(
+            f"create or replace transient table {name}"
+            " (row_number number(38, 0), column_name varchar, reason varchar, raw_text varchar)"
+        )
+
+    # -- staging ------------------------------------------------------------------------------
+
+    def put(self, folder: str, name: str, parquet: bytes) -> None:
+        """Upload Parquet to a folder of the stage."""
+        with self._cursor() as cursor:
+            cursor.execute(
+                f"put 'file://{name}' @{STAGE}/{folder}/ auto_compress = false overwrite = true",
+                file_stream=io.BytesIO(parquet),
+            )
+            status = [row[6] for row in cursor.fetchall()]
+        if status != ["UPLOADED"]:
+            raise IngestionError(
+                f"The upload of {name} ended as {status}: look at the warehouse's log and run "
+                "again."
+            )
+
+    def copy(self, table: str, folder: str) -> int:
+        """Load all staged files of a folder; the number of rows."""
+        loaded = self.rows(f"copy into {table} from @{STAGE}/{folder}/ {PARQUET}")
+        return sum(int(row[3]) for row in loaded if row[1] == "LOADED")
+
+    def remove(self, folder: str) -> None:
+        """Delete the staged files of a folder."""
+        self.execute(f"remove @{STAGE}/{folder}/")
+
+    # -- the book of loads --------------------------------------------------------------------
+
+    def claim(self, name: str, content_id: str, size: int, attempt_id: str) -> Claim | None:
+        """Claim a delivery, also from whoever has claimed it before; None if it is loaded.
+
+        One statement decides, so that of two loaders that ask at once each knows where it stands.
+
+        Raises:
+            TakenOverError: another loader claimed it at the same moment.
+        """
+        values = self._of_source(
+            content_id=content_id,
+            name=name,
+            size=size,
+            attempt_id=attempt_id,
+            mode=self.source.load,
+            load_id=self._next_load_id(content_id),
+        )
+        self.execute(
+            f"""
+            merge into {LOADS} as l using (
+                select %(load_id)s as load_id, %(content_id)s as content_id
+                where not exists (
+                    select 1 from {LOADS}
+                    where domain = %(domain)s and source = %(source)s and source_file = %(name)s
+                        and status = 'committed' and content_id = %(content_id)s
+                        and load_id = (
+                            select max(load_id) from {LOADS}
+                            where domain = %(domain)s and source = %(source)s
+                                and source_file = %(name)s and status = 'committed'
+                        )
+                )
+            ) as n
+            on l.content_id = n.content_id and l.status <> 'committed'
+            when matched then update set
+                load_id = case when l.status = 'started' then l.load_id else n.load_id end,
+                attempt_id = %(attempt_id)s, status = 'started', reason = null,
+                started_at = sysdate(), finished_at = null
+            when not matched then insert (
+                load_id, content_id, attempt_id, domain, source, source_file, file_bytes,
+                load_mode, status, started_at
+            ) values (
+                n.load_id, n.content_id, %(attempt_id)s, %(domain)s, %(source)s, %(name)s,
+                %(size)s, %(mode)s, 'started', sysdate()
+            )
+            """,
+            values,
+        )
+        claimed = self.rows(
+            f"select load_id from {LOADS} where attempt_id = %(attempt_id)s", values
+        )
+        if claimed:
+            return Claim(claimed[0][0], attempt_id)
+        # Only a committed load is a reason not to load; a claim may also be lost at once.
+        if self._committed_content(name) != content_id:
+            raise TakenOverError("another loader took the file over at the same moment.")
+        return None
+
+    def _committed_content(self, name: str) -> str | None:
+        """The content of the last load of a file of this name."""
+        found = self.rows(
+            f"select content_id from {LOADS} where domain = %(domain)s and source = %(source)s"
+            " and source_file = %(name)s and status = 'committed' order by load_id desc limit 1",
+            self._of_source(name=name),
+        )
+        return cast("str", found[0][0]) if found else None
+
+    def _next_load_id(self, content_id: str) -> str:
+        """The time and some of the content: greater than that of any earlier load."""
+        [(latest,)] = self.rows(
+            f"select max(load_id) from {LOADS} where domain = %(domain)s and source = %(source)s",
+            self._of_source(),
+        )
+        now = datetime.now(UTC)
+        if latest:
+            last = datetime.strptime(latest[:20], "%Y%m%d%H%M%S%f").replace(tzinfo=UTC)
+            now = max(now, last + timedelta(microseconds=1))
+        return f"{now:%Y%m%d%H%M%S%f}{content_id[:12]}"
+
+    def attempts_before(self, name: str, content_id: str) -> list[str]:
+        """Attempts at this content or name that did not end, and those that ended long ago."""
+        found = self.rows(
+            f"select attempt_id from {LOADS} where domain = %(domain)s and source = %(source)s"
+            " and ((content_id = %(content_id)s and status <> 'committed')"
+            " or (status = 'started' and (source_file = %(name)s"
+            " or started_at < dateadd(day, -1, sysdate()))))",
+            self._of_source(name=name, content_id=content_id),
+        )
+        return [attempt for (attempt,) in found]
+
+    def abandon_others(self, name: str, claim: Claim) -> None:
+        """Other contents of this name will not come back: a newer one is here."""
+        self.execute(
+            f"update {LOADS} set status = 'abandoned', finished_at = sysdate()"
+            " where domain = %(domain)s and source = %(source)s and status = 'started'"
+            " and load_id <> %(load_id)s"
+            " and (source_file = %(name)s or started_at < dateadd(day, -1, sysdate()))",
+            self._of_source(name=name, load_id=claim.load_id),
+        )
+
+    def committed_before(self, name: str) -> str | None:
+        """The last load of a file of this name."""
+        [(latest,)] = self.rows(
+            f"select max(load_id) from {LOADS} where domain = %(domain)s and source = %(source)s"
+            " and source_file = %(name)s and status = 'committed'",
+            self._of_source(name=name),
+        )
+        return cast("str | None", latest)
+
+    def attempts_of(self, load_id: str) -> list[str]:
+        """The attempt that committed a load; it may not have lived to remove what it used."""
+        found = self.rows(
+            f"select attempt_id from {LOADS} where load_id = %(load_id)s", {"load_id": load_id}
+        )
+        return [attempt for (attempt,) in found]
+
+    def is_claimed(self, claim: Claim) -> bool:
+        """Whether the claim still holds, and the load is not done."""
+        found = self.rows(
+            f"select 1 from {LOADS} where load_id = %(load_id)s and attempt_id = %(attempt_id)s"
+            " and status = 'started'",
+            {"load_id": claim.load_id, "attempt_id": claim.attempt_id},
+        )
+        return bool(found)
+
+    def refuse(self, claim: Claim, reason: str) -> None:
+        """Record that a file is refused, and why."""
+        self.execute(
+            f"update {LOADS} set status = 'refused', reason = %(reason)s, finished_at = sysdate()"
+            " where load_id = %(load_id)s and attempt_id = %(attempt_id)s and status = 'started'",
+            {"reason": reason, "load_id": claim.load_id, "attempt_id": claim.attempt_id},
+        )
+
+    def forget(self, attempt_id: str) -> None:
+        """Drop what an attempt has left: its load tables and its staged files."""
+        name = load_table(attempt_id).rpartition(".")[2]
+        tables = self.rows(
+            "select table_name from RAW.INFORMATION_SCHEMA.TABLES where table_schema = 'META'"
+            " and startswith(table_name, %(name)s)",
+            {"name": name},
+        )
+        for (table,) in tables:
+            self.execute(f'drop table if exists RAW.META."{table}"')
+        self.remove(attempt_id)
+
+    # -- the transaction ----------------------------------------------------------------------
+
+    def merge(self, load: str, columns: Sequence[Column], claim: Claim, name: str) -> None:
+        """Bring staged rows into the raw table by key; the row delivered last counts.
+
+        "Last" is the greater load, then the later row. So any part of a delivery may come in any
+        order and more than once. A row that is delivered again unchanged keeps its `_loaded_at`.
+        """
+        names = [quoted(column.name) for column in columns]
+        keys = [quoted(key) for key in self.source.key]
+        same = " and ".join(f"t.{key} = s.{key}" for key in keys)
+        order = quoted(ROW_NUMBER)
+        others = [column for column in names if column not in keys]
+        updates = [f"{column} = s.{column}" for column in others]
+        updates += [
+            '"_LOADED_AT" = iff(t."_ROW_HASH" = s."_ROW_HASH", t."_LOADED_AT", sysdate())',
+            '"_SOURCE_FILE" = %(name)s',
+            '"_LOAD_ID" = %(load_id)s',
+            '"_ROW_NUMBER" = s."_ROW_NUMBER"',
+            '"_ROW_HASH" = s."_ROW_HASH"',
+        ]
+        last = ""
+        if self._doubled(load):
+            keyed = ", ".join(keys)
+            last = f"qualify row_number() over (partition by {keyed} order by {order} desc) = 1"
+        self.execute(
+            f"""
+            merge into {self.table} as t using (
+                select {", ".join(names)}, {order}, {row_hash(columns)} as "_ROW_HASH"
+                from {load} {last}
+            ) as s on {same}
+            when matched and (
+                t."_LOAD_ID" < %(load_id)s
+                or (t."_LOAD_ID" = %(load_id)s and t."_ROW_NUMBER" < s."_ROW_NUMBER")
+            ) then update set {", ".join(updates)}
+            when not matched then insert ({", ".join([*names, *map(quoted, METADATA)])})
+            values (
+                {", ".join(f"s.{column}" for column in names)},
+                %(name)s, s."_ROW_NUMBER", sysdate(), %(load_id)s, s."_ROW_HASH"
+            )
+            """,
+            {"name": name, "load_id": claim.load_id},
+        )
+
+    def append(self, load: str, columns: Sequence[Column], claim: Claim, name: str) -> None:
+        """Add staged rows, in place of all rows or of those of the same file name."""
+        values = {"name": name, "load_id": claim.load_id}
+        if self.source.load == "replace":
+            self.execute(f"delete from {self.table}")
+        else:
+            self.execute(f'delete from {self.table} where "_SOURCE_FILE" = %(name)s', values)
+        names = ", ".join(quoted(column.name) for column in columns)
+        once = ""
+        if self.source.duplicates == "drop":
+            once = 'qualify row_number() over (partition by "_ROW_HASH" order by "_ROW_NUMBER") = 1'
+        self.execute(
+            f"""
+            insert into {self.table} ({names}, {", ".join(map(quoted, METADATA))})
+            select
+                {names}, %(name)s, "_ROW_NUMBER", sysdate(), %(load_id)s,
+                {row_hash(columns)} as "_ROW_HASH"
+            from {load} {once}
+            """,
+            values,
+        )
+
+    def record_rejects(self, rejects: str, claim: Claim, name: str) -> None:
+        """Copy staged rejects into the table of all rejected rows."""
+        self.execute(
+            f"""
+            insert into {REJECTED_ROWS} (
+                load_id, domain, source, source_file, row_number, column_name, reason, raw_text,
+                rejected_at
+            )
+            select
+                %(load_id)s, %(domain)s, %(source)s, %(name)s, row_number, column_name, reason,
+                raw_text, sysdate()
+            from {rejects}
+            """,
+            self._of_source(load_id=claim.load_id, name=name),
+        )
+
+    def account(
+        self, load: str, columns: Sequence[Column], claim: Claim, delivered: int
+    ) -> Accounts:
+        """Count what became of the delivery, each number by itself.
+
+        Raises:
+            IngestionError: the numbers do not add up, so that a row is lost or doubled.
+        """
+        values = {"load_id": claim.load_id}
+        [(loaded,)] = self.rows(
+            f'select count(*) from {self.table} where "_LOAD_ID" = %(load_id)s', values
+        )
+        [(rejected,)] = self.rows(
+            f"select count(distinct row_number) from {REJECTED_ROWS} where load_id = %(load_id)s",
+            values,
+        )
+        superseded = self._superseded(load, columns, claim)
+        accounts = Accounts(delivered, int(loaded), int(rejected), superseded)
+        if delivered != accounts.loaded + accounts.rejected + accounts.superseded:
+            raise IngestionError(
+                f"The load {claim.load_id} does not add up and is rolled back: {delivered:,} rows "
+                f"delivered, but {accounts.loaded:,} loaded, {accounts.rejected:,} rejected and "
+                f"{accounts.superseded:,} superseded. The file stays; report this."
+            )
+        return accounts
+
+    def _superseded(self, load: str, columns: Sequence[Column], claim: Claim) -> int:
+        """Staged rows that lost: to a later one of the delivery, or to a newer delivery."""
+        if self.source.load == "merge":
+            keys = ", ".join(quoted(key) for key in self.source.key)
+            same = " and ".join(f"t.{quoted(key)} = s.{quoted(key)}" for key in self.source.key)
+            [(outdated,)] = self.rows(
+                f"select count(*) from {self.table} as t"
+                f" join (select distinct {keys} from {load}) as s on {same}"
+                ' where t."_LOAD_ID" > %(load_id)s',
+                {"load_id": claim.load_id},
+            )
+            return self._doubled(load) + int(outdated)
+        if self.source.duplicates == "drop":
+            [(doubled,)] = self.rows(
+                f"select count(*) - count(distinct {row_hash(columns)}) from {load}"
+            )
+            return int(doubled)
+        return 0
+
+    def _doubled(self, load: str) -> int:
+        """Staged rows beyond the first of each key."""
+        keys = ", ".join(quoted(key) for key in self.source.key)
+        [(doubled,)] = self.rows(
+            f"select (select count(*) from {load})"
+            f" - (select count(*) from (select distinct {keys} from {load}) as k)"
+        )
+        return int(doubled)
+
+    def commit_load(self, claim: Claim, accounts: Accounts, added: Sequence[str]) -> None:
+        """Record the load as done, inside its transaction.
+
+        Raises:
+            TakenOverError: the load is somebody else's by now.
+        """
+        changed = self.execute(
+            f"""
+            update {LOADS} set
+                status = 'committed', finished_at = sysdate(), added_columns = %(added)s,
+                delivered = %(delivered)s, loaded = %(loaded)s, rejected = %(rejected)s,
+                superseded = %(superseded)s
+            where load_id = %(load_id)s and attempt_id = %(attempt_id)s and status = 'started'
+            """,
+            {
+                "added": ", ".join(added) or None,
+                "delivered": accounts.delivered,
+                "loaded": accounts.loaded,
+                "rejected": accounts.rejected,
+                "superseded": accounts.superseded,
+                "load_id": claim.load_id,
+                "attempt_id": claim.attempt_id,
+            },
+        )
+        if changed != 1:
+            raise TakenOverError(
+                f"another loader took the file over: wait until it is done, then look at {LOADS}."
+            )
+
+
+_FAMILIES = {
+    "text": {"TEXT", "VARCHAR"},
+    "integer": {"NUMBER", "FIXED"},
+    "number": {"NUMBER", "FIXED"},
+    "float": {"FLOAT", "REAL", "DOUBLE"},
+    "boolean": {"BOOLEAN"},
+    "date": {"DATE"},
+    "timestamp": {"TIMESTAMP_NTZ", "TIMESTAMP"},
+}
+
+
+def row_hash(columns: Sequence[Column]) -> str:
+    """SQL for a hash of a row's values.
+
+    Each value stands with its length, and a null with -1, so that no two rows look the same.
+    """
+    parts = []
+    for column in sorted(columns, key=lambda one: one.name):
+        name = quoted(column.name)
+        text = name if column.type == "text" else f"to_varchar({name})"
+        parts += [f"coalesce({text}, '')", f"to_varchar(coalesce(length({text}), -1))"]
+    return f"md5(concat_ws(':', {', '.join(parts)}))"
+
+
+def load_table(attempt_id: str, part: str = "") -> str:
+    """The name of an attempt's load table."""
+    return f"RAW.META.LOAD_{attempt_id.upper()}{part}"
+
+
+def as_parquet(table: pa.Table) -> bytes:
+    """A table as the bytes of one Parquet file."""
+    buffer = pa.BufferOutputStream()
+    pq.write_table(table, buffer, compression="zstd", compression_level=1, use_dictionary=True)
+    return cast(bytes, buffer.getvalue().to_pybytes())

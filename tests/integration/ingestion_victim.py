@@ -1,0 +1,61 @@
+"""A loader to be killed: one JSON order a line on standard input, one answer a line.
+
+Each order is carried out by a fork, so that a kill costs no start of Python. An order holds
+`source`, `landing` and either `kill_at` (the step after which the loader kills itself) or
+`kill_after` (the seconds after which it is killed), or none to let it finish.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import threading
+import traceback
+from pathlib import Path
+from typing import Any
+
+from include.ingestion.loader import load_source
+from include.ingestion.sources import Source
+
+
+def obey(order: dict[str, Any]) -> None:
+    """Load, and die where it is ordered."""
+
+    def die_there(step: str) -> None:
+        if step == order.get("kill_at"):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    source = Source.model_validate(order["source"])
+    source = source.model_copy(update={"domain": order["domain"]})
+    load_source(source, landing=Path(order["landing"]), checkpoint=die_there)
+
+
+def main() -> None:
+    """Answer with how each loader ended: `killed`, `done` or `failed`."""
+    for line in sys.stdin:
+        order = json.loads(line)
+        child = os.fork()
+        if child == 0:
+            status = 1
+            try:
+                obey(order)
+                status = 0
+            except BaseException:
+                traceback.print_exc()
+            finally:
+                os._exit(status)
+        timer = threading.Timer(order.get("kill_after") or 0, os.kill, (child, signal.SIGKILL))
+        if "kill_after" in order:
+            timer.start()
+        _, status = os.waitpid(child, 0)
+        timer.cancel()
+        killed = os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
+        answer = "killed" if killed else "done" if status == 0 else "failed"
+        sys.stdout.write(f"{answer}\n")
+        sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()
