@@ -18,9 +18,9 @@ MOST_PARENTS = 6
 MOST_LEAF_CHILDREN = 2
 LONGEST_VIEW_CHAIN = 4
 LAYERS = {
-    "staging": re.compile(r"stg_(?P<domain>[a-z]+)__(dim|fct)_[a-z_]+"),
+    "staging": re.compile(r"stg_(?P<domain>[a-z]+)__[a-z_]+"),
     "intermediate": re.compile(r"int_(?P<domain>[a-z]+)__[a-z_]+"),
-    "mart": re.compile(r"mart_[a-z_]+"),
+    "mart": re.compile(r"mart_[a-z_]+|(dim|fct)_(?P<domain>[a-z]+)__[a-z_]+"),
 }
 
 RULES: dict[str, Rule] = {}
@@ -261,7 +261,7 @@ def a_model_is_named_after_its_layer_and_domain(graph: Graph) -> Iterator[str]:
     for model in graph.models():
         _, layer, domain, *deeper = Path(model["original_file_path"]).parts
         match = LAYERS[layer].fullmatch(model["name"]) if layer in LAYERS else None
-        if not match or match.groupdict().get("domain", domain) != domain or len(deeper) != 1:
+        if not match or (match.groupdict().get("domain") or domain) != domain or len(deeper) != 1:
             yield model["name"]
 
 
