@@ -1,0 +1,47 @@
+with
+
+delivered as (
+    select * from {{ ref('stg_retail__customers') }}
+),
+
+latest as (
+    select *
+    from delivered
+    where load_id = (select max(delivered.load_id) from delivered)
+    qualify row_number() over (partition by customer_id order by row_number_in_file desc) = 1
+),
+
+final as (
+    select
+        -- ids
+        customer_id,
+
+        -- text
+        first_name,
+        last_name,
+        nullif(trim(coalesce(first_name, '') || ' ' || coalesce(last_name, '')), '') as full_name,
+        email,
+        city,
+        case
+            when total_spent is null then 'Unknown'
+            when total_spent > {{ var('retail_premium_above') }} then 'Premium'
+            when total_spent > {{ var('retail_gold_above') }} then 'Gold'
+            when total_spent > {{ var('retail_silver_above') }} then 'Silver'
+            else 'Bronze'
+        end as customer_segment,
+
+        -- numbers
+        age,
+        total_orders,
+        total_spent,
+        case
+            when total_orders = 0 then 0
+            else {{ rounded_ratio('total_spent', 'total_orders', 2) }}
+        end::number(38, 2) as average_order_value,
+
+        -- dates
+        signup_date
+    from latest
+)
+
+select * from final
