@@ -4,11 +4,21 @@ delivered as (
     select * from {{ ref('stg_retail__customers') }}
 ),
 
-latest as (
-    select *
+latest_load as (
+    select max(load_id) as load_id
     from delivered
-    where load_id = (select max(delivered.load_id) from delivered)
-    qualify row_number() over (partition by customer_id order by row_number_in_file desc) = 1
+),
+
+latest as (
+    select delivered.*
+    from delivered
+    inner join latest_load
+        on delivered.load_id = latest_load.load_id
+    qualify
+        row_number() over (
+            partition by delivered.customer_id
+            order by delivered.row_number_in_file desc
+        ) = 1
 ),
 
 final as (

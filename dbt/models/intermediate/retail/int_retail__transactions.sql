@@ -14,6 +14,7 @@
 }}
 
 {%- set range = backfill_range('transacted_at') if is_incremental() else '' %}
+{%- set looks_back = is_incremental() and not range %}
 
 with
 
@@ -21,7 +22,7 @@ delivered as (
     select * from {{ ref('stg_retail__transactions') }}
 ),
 
-{% if is_incremental() -%}
+{% if looks_back -%}
 known as (
     select * from {{ this }}
 ),
@@ -37,7 +38,7 @@ replaced as (
 candidates as (
     select *
     from delivered
-    {%- if is_incremental() and not range %}
+    {%- if looks_back %}
     where
         loaded_at >= (
             select
@@ -91,7 +92,7 @@ final as (
     from latest
     {%- if range %}
     where {{ range }}
-    {%- elif is_incremental() %}
+    {%- elif looks_back %}
     left join known
         on latest.transaction_id = known.transaction_id
     where

@@ -28,6 +28,7 @@
     ],
 } %}
 {%- set range = backfill_range('loaded_at') if is_incremental() else '' %}
+{%- set looks_back = is_incremental() and not range %}
 
 with
 
@@ -43,7 +44,7 @@ products as (
     select * from {{ ref('stg_retail__products') }}
 ),
 
-{% if is_incremental() -%}
+{% if looks_back -%}
 known as (
     select
         table_name,
@@ -62,12 +63,13 @@ known as (
         count(*) as row_count,
         {%- for column in columns %}
         count({{ column }}) as {{ column }}__filled,
-        count(distinct {{ column }}) as {{ column }}__distinct{{ ',' if not loop.last }}
+        count(distinct {{ column }}) as {{ column }}__distinct
+        {%- if not loop.last %},{% endif %}
         {%- endfor %}
     from {{ table }}
     {%- if range %}
     where {{ range }}
-    {%- elif is_incremental() %}
+    {%- elif looks_back %}
     where
         loaded_at >= (
             select
