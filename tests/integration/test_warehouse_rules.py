@@ -632,7 +632,7 @@ class TestWhatClientsRead:
         assert sql.dicts("describe table t")[0]["type"] == "TIMESTAMP_TZ(9)"
 
     def test_what_is_no_moment_is_null_when_it_is_only_tried(self, sql):
-        moment = datetime.datetime(2025, 1, 2, 10, 0)
+        moment = datetime.datetime.fromisoformat("2025-01-02T10:00:00")
         for tried in (
             "try_cast(column1 as timestamp_ntz)",
             "try_cast(column1 as timestamp)",
