@@ -21,6 +21,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from snowflake.connector.constants import FIELD_ID_TO_NAME
@@ -35,7 +36,7 @@ from include.warehouse.connection import (
 )
 
 if TYPE_CHECKING:
-    from snowflake.connector.cursor import SnowflakeCursor
+    from snowflake.connector.cursor import ResultMetadata, SnowflakeCursor
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +47,6 @@ FILE_BYTES = 256 * 1024 * 1024
 
 VERSIONS = ".versions"
 ABANDONED_SECONDS = 24 * 3600
-_PLAIN = re.compile(r"[^a-z0-9_]+")
 
 
 class ExportError(RuntimeError):
@@ -160,14 +160,15 @@ def _sentence(what: str, root: Path) -> Iterator[None]:
 
 def _export(cursor: SnowflakeCursor, stage: str, relation: Relation, root: Path) -> Exported:
     began, clock = datetime.now(UTC), time.monotonic()
-    version = f"{began:%Y%m%dT%H%M%S}_{secrets.token_hex(4)}"
+    version = f"{began:%Y%m%dT%H%M%S%f}_{secrets.token_hex(2)}"
     place = f"@{stage}/{relation.medal}/{relation.table}"
     versions = root / VERSIONS / relation.medal / relation.table
     unfinished = versions / f".{version}"
     with _sentence(relation.relation, root):
         unfinished.mkdir(parents=True)
         try:
-            query = _query(cursor, relation)
+            columns = cursor.describe(f"select * from {relation.relation}")
+            query = _query(columns, relation)
             cursor.execute(
                 f"copy into {place}/{relation.table}_{version} from ({query})"
                 " file_format = (type = parquet compression = snappy)"
@@ -179,8 +180,7 @@ def _export(cursor: SnowflakeCursor, stage: str, relation: Relation, root: Path)
                 cursor.execute(f"remove {place}/")
             else:
                 # Nothing is unloaded of no rows, and a reader wants the columns all the same.
-                cursor.execute(f"select * from ({query}) limit 0")
-                empty = cursor.fetch_arrow_all(force_return_table=True)
+                empty = _schema(columns).empty_table()
                 pq.write_table(empty, unfinished / f"{relation.table}_{version}.parquet")
             files = sorted(unfinished.glob("*.parquet"))
             rows = sum(int(pq.read_metadata(file).num_rows) for file in files)
@@ -217,9 +217,12 @@ def _export(cursor: SnowflakeCursor, stage: str, relation: Relation, root: Path)
     )
 
 
-def _query(cursor: SnowflakeCursor, relation: Relation) -> str:
+def _plain(name: str) -> str:
+    return re.sub(r"[^a-z0-9_]+", "_", name.lower())
+
+
+def _query(columns: Sequence[ResultMetadata], relation: Relation) -> str:
     """All columns under plain names, in types that Parquet and its readers have."""
-    columns = cursor.describe(f"select * from {relation.relation}")
     chosen, names = [], []
     for column in columns:
         quoted = '"{}"'.format(column.name.replace('"', '""'))
@@ -230,7 +233,7 @@ def _query(cursor: SnowflakeCursor, relation: Relation) -> str:
             value = f"to_json({quoted})"
         else:
             value = quoted
-        name = _PLAIN.sub("_", column.name.lower())
+        name = _plain(column.name)
         chosen.append(f'{value} as "{name}"')
         names.append(name)
     if twice := sorted({name for name in names if names.count(name) > 1}):
@@ -239,6 +242,28 @@ def _query(cursor: SnowflakeCursor, relation: Relation) -> str:
             f"({', '.join(twice)}): give them other names."
         )
     return f"select {', '.join(chosen)} from {relation.relation}"
+
+
+def _schema(columns: Sequence[ResultMetadata]) -> pa.Schema:
+    """What the files of these columns would have been, had there been a row."""
+    kinds = {
+        "REAL": pa.float64(),
+        "BOOLEAN": pa.bool_(),
+        "DATE": pa.date32(),
+        "TIME": pa.time64("us"),
+        "BINARY": pa.binary(),
+    }
+
+    def kind(column: ResultMetadata) -> pa.DataType:
+        name = FIELD_ID_TO_NAME[column.type_code]
+        if name == "FIXED":
+            scale = column.scale or 0
+            return pa.decimal128(column.precision or 38, scale) if scale else pa.int64()
+        if name.startswith("TIMESTAMP"):
+            return pa.timestamp("us")
+        return kinds.get(name, pa.string())
+
+    return pa.schema([(_plain(column.name), kind(column)) for column in columns])
 
 
 def _publish(link: Path, complete: Path) -> None:
