@@ -141,7 +141,8 @@ def test_many_rows_are_in_few_files(place: Place, monkeypatch: pytest.MonkeyPatc
 def test_names_and_types_are_such_that_every_reader_has_them(place: Place) -> None:
     place.sql(
         "create or replace table t as select"
-        " 1::number(38, 0) as \"Mixed Case\", parse_json('{\"a\": [1, 2]}') as details, ['x', 'y'] as tags,"
+        ' 1::number(38, 0) as "Mixed Case", parse_json(\'{"a": [1, 2]}\') as details,'
+        " ['x', 'y'] as tags,"
         " '2025-01-02 10:00:00 +0200'::timestamp_tz as moment,"
         " '2025-01-02'::date as day, 1.5::float as ratio"
     )
