@@ -45,7 +45,7 @@ hourly_spins as (
     from spins
 ),
 
-{% if is_incremental() -%}
+{% if is_incremental() %}
 existing as (
     select * from {{ this }}
 ),
@@ -109,19 +109,28 @@ facts as (
     select * from built_facts
 ),
 
+newest_fact as (
+    select max(app_hour) as app_hour from facts
+),
+
+compared_facts as (
+    select facts.*
+    from facts
+    cross join newest_fact
+    {% if in_range %}
+    where {{ backfill_hours('facts.app_hour') }}
+    {% elif var('gaming_mart_lookback_days') is not none %}
+    where
+        facts.app_hour
+        >= dateadd(day, -{{ var('gaming_mart_lookback_days') }}, newest_fact.app_hour)
+    {% endif %}
+),
+
 changed_facts as (
     select
         app_hour,
         user_id
-    from facts
-    {% if in_range -%}
-    where {{ in_range }}
-    {%- elif var('gaming_mart_lookback_days') is not none -%}
-    where app_hour >= (
-        select dateadd(day, -{{ var('gaming_mart_lookback_days') | int }}, max(app_hour))
-        from facts
-    )
-    {%- endif %}
+    from compared_facts
     group by app_hour, user_id, country, amount, revenue
     having count(*) = 1
 ),
@@ -159,7 +168,7 @@ touched_existing as (
             existing.app_hour::date = touched_days.app_day
             and existing.user_id = touched_days.user_id
 ),
-{%- else -%}
+{% else %}
 touched_purchases as (
     select * from hourly_purchases
 ),
@@ -167,7 +176,7 @@ touched_purchases as (
 touched_spins as (
     select * from hourly_spins
 ),
-{%- endif %}
+{% endif %}
 
 -- An hour's purchases belong to one country: that with most spins, then the first by name.
 ranked_spins as (
@@ -201,7 +210,7 @@ hours as (
             and ranked_spins.user_id = touched_purchases.user_id
 ),
 
-{% if is_incremental() and in_range -%}
+{% if is_incremental() and in_range %}
 -- Of a day that the range covers in part the other hours stay as they are; their daily total
 -- follows.
 hours_in_and_beside_range as (
@@ -218,11 +227,11 @@ hours_in_and_beside_range as (
     from touched_existing
     where not ({{ in_range }})
 ),
-{%- else -%}
+{% else %}
 hours_in_and_beside_range as (
     select * from hours
 ),
-{%- endif %}
+{% endif %}
 
 activity as (
     select
@@ -242,7 +251,7 @@ activity as (
     from hours_in_and_beside_range
 ),
 
-{% if is_incremental() -%}
+{% if is_incremental() %}
 final as (
     select * from activity
     union all
@@ -263,10 +272,10 @@ final as (
             and touched_existing.country = activity.country
     where activity.app_hour is null
 )
-{%- else -%}
+{% else %}
 final as (
     select * from activity
 )
-{%- endif %}
+{% endif %}
 
 select * from final

@@ -49,7 +49,7 @@ usable as (
     where {{ gaming_purchase_fault() }} is null
 ),
 
-{% if is_incremental() -%}
+{% if is_incremental() %}
 existing as (
     select * from {{ this }}
 ),
@@ -61,20 +61,14 @@ progress as (
     from existing
 ),
 
-{% if in_range -%}
-looked_at as (
-    select transaction_id from usable
-    where {{ in_range }}
-    union distinct
-    select transaction_id from existing
-    where {{ in_range }}
-),
-{%- else -%}
 -- Loads of different lengths end in another order than they begin in: hence a margin.
 looked_at as (
-    select distinct usable.transaction_id
+    select usable.transaction_id
     from usable
     cross join progress
+    {% if in_range %}
+    where {{ backfill_hours('usable.purchased_at') }}
+    {% else %}
     where
         usable.loaded_at
         >= dateadd(minute, -{{ var('gaming_load_lookback_minutes') }}, progress.loaded_until)
@@ -82,8 +76,11 @@ looked_at as (
         >= dateadd(
             minute, -{{ var('gaming_purchases_lookback_minutes') }}, progress.purchased_until
         )
+    {% endif %}
+    union distinct
+    select transaction_id from existing
+    where {{ in_range or 'false' }}
 ),
-{%- endif %}
 
 candidates as (
     select usable.*
@@ -91,11 +88,11 @@ candidates as (
     inner join looked_at
         on usable.transaction_id = looked_at.transaction_id
 ),
-{%- else -%}
+{% else %}
 candidates as (
     select * from usable
 ),
-{%- endif %}
+{% endif %}
 
 latest as (
     select
@@ -117,11 +114,11 @@ latest as (
         ) = 1
 ),
 
-{% if is_incremental() and in_range -%}
+{% if is_incremental() and in_range %}
 -- A purchase that moves into the range from outside, or out of it, waits for the next run without
 -- one: moving it would touch rows outside. For that run to find it, this one leaves the time up to
 -- which loads are known as it is.
-final as (
+within_range as (
     select
         latest.transaction_id,
         latest.user_id,
@@ -159,13 +156,17 @@ final as (
     left join latest
         on existing.transaction_id = latest.transaction_id
     where
-        latest.transaction_id is null
-        and {{ backfill_hours('existing.purchased_at') }}
-)
-{%- else -%}
-final as (
+        {{ backfill_hours('existing.purchased_at') }}
+        and latest.transaction_id is null
+),
+{% else %}
+within_range as (
     select * from latest
+),
+{% endif %}
+
+final as (
+    select * from within_range
 )
-{%- endif %}
 
 select * from final

@@ -43,7 +43,7 @@ usable as (
     where {{ gaming_spins_fault() }} is null
 ),
 
-{% if is_incremental() -%}
+{% if is_incremental() %}
 existing as (
     select * from {{ this }}
 ),
@@ -55,38 +55,31 @@ progress as (
     from existing
 ),
 
-{% if in_range -%}
+-- Loads of different lengths end in another order than they begin in: hence a margin.
 looked_at as (
     select
-        app_hour,
-        user_id,
-        country
+        usable.app_hour,
+        usable.user_id,
+        usable.country
     from usable
-    where {{ in_range }}
+    cross join progress
+    {% if in_range %}
+    where {{ backfill_hours('usable.app_hour') }}
+    {% else %}
+    where
+        usable.loaded_at
+        >= dateadd(minute, -{{ var('gaming_load_lookback_minutes') }}, progress.loaded_until)
+        or usable.app_hour
+        >= dateadd(hour, -{{ var('gaming_spins_lookback_hours') }}, progress.spun_until)
+    {% endif %}
     union distinct
     select
         app_hour,
         user_id,
         country
     from existing
-    where {{ in_range }}
+    where {{ in_range or 'false' }}
 ),
-{%- else -%}
--- Loads of different lengths end in another order than they begin in: hence a margin.
-looked_at as (
-    select distinct
-        usable.app_hour,
-        usable.user_id,
-        usable.country
-    from usable
-    cross join progress
-    where
-        usable.loaded_at
-        >= dateadd(minute, -{{ var('gaming_load_lookback_minutes') }}, progress.loaded_until)
-        or usable.app_hour
-        >= dateadd(hour, -{{ var('gaming_spins_lookback_hours') }}, progress.spun_until)
-),
-{%- endif %}
 
 candidates as (
     select usable.*
@@ -97,11 +90,11 @@ candidates as (
             and usable.user_id = looked_at.user_id
             and usable.country = looked_at.country
 ),
-{%- else -%}
+{% else %}
 candidates as (
     select * from usable
 ),
-{%- endif %}
+{% endif %}
 
 -- Rows that share the latest change are parts of one total; older ones are out of date.
 parts as (
@@ -128,10 +121,10 @@ totals as (
     group by app_hour, user_id, country
 ),
 
-{% if is_incremental() and in_range -%}
+{% if is_incremental() and in_range %}
 -- The time up to which loads are known stays as it is: the next run without a range then finds
 -- what was loaded outside of this one.
-final as (
+within_range as (
     select
         totals.app_hour,
         totals.user_id,
@@ -160,13 +153,17 @@ final as (
             and existing.user_id = totals.user_id
             and existing.country = totals.country
     where
-        totals.app_hour is null
-        and {{ backfill_hours('existing.app_hour') }}
-)
-{%- else -%}
-final as (
+        {{ backfill_hours('existing.app_hour') }}
+        and totals.app_hour is null
+),
+{% else %}
+within_range as (
     select * from totals
+),
+{% endif %}
+
+final as (
+    select * from within_range
 )
-{%- endif %}
 
 select * from final
