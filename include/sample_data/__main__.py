@@ -52,7 +52,7 @@ def gaming(
             made = gaming_sample.play_on(more_minutes)
         else:
             made = gaming_sample.fill(users, days, seed=seed, progress=console.print)
-    except (gaming_sample.GamingSampleError, IngestionError, ConfigurationError) as error:
+    except (tpch_sample.SampleDataError, IngestionError, ConfigurationError) as error:
         Console(stderr=True).print(str(error), style="red", markup=False, soft_wrap=True)
         raise typer.Exit(2) from None
     console.print(

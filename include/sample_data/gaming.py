@@ -19,6 +19,7 @@ from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from include.ingestion.database import database_url, open_engine, url_setting
+from include.sample_data.tpch import SampleDataError
 from include.warehouse.connection import ConnectionSettings, get_settings
 
 DOMAIN = "gaming"
@@ -63,10 +64,6 @@ SAMPLE = sa.Table(
 """One row in a database that was made here: what it was made of, and up to when."""
 
 
-class GamingSampleError(RuntimeError):
-    """The sample cannot be made; the message says why and what to do."""
-
-
 @dataclass(frozen=True)
 class Delivered:
     """What was written.
@@ -109,7 +106,7 @@ def fill(
         progress: told what happens.
 
     Raises:
-        GamingSampleError: a size is out of range, the database cannot be written, or it holds
+        SampleDataError: a size is out of range, the database cannot be written, or it holds
             something that was not made here.
         IngestionError: its URL cannot be used.
     """
@@ -131,14 +128,14 @@ def play_on(minutes: int = 60, *, settings: ConnectionSettings | None = None) ->
     """Let more minutes go by: new rows, late ones, and purchases corrected in place.
 
     Raises:
-        GamingSampleError: there is no sample yet, or see `fill`.
+        SampleDataError: there is no sample yet, or see `fill`.
         IngestionError: its URL cannot be used.
     """
     _within("minutes", minutes, MOST_MINUTES)
     with _database(settings or get_settings()) as connection:
         made = _made(connection)
         if made is None:
-            raise GamingSampleError(
+            raise SampleDataError(
                 "There is no sample yet that could go on: make it with "
                 "`python -m include.sample_data gaming`."
             )
@@ -151,7 +148,7 @@ def play_on(minutes: int = 60, *, settings: ConnectionSettings | None = None) ->
 
 def _within(name: str, value: int, most: int) -> None:
     if not 1 <= value <= most:
-        raise GamingSampleError(f"{value} {name} cannot be made: use 1 to {most:,}.")
+        raise SampleDataError(f"{value} {name} cannot be made: use 1 to {most:,}.")
 
 
 class _database:  # noqa: N801 - used like a function
@@ -188,9 +185,9 @@ class _database:  # noqa: N801 - used like a function
             raise self._sentence(error) from None
 
     @staticmethod
-    def _sentence(error: SQLAlchemyError) -> GamingSampleError:
+    def _sentence(error: SQLAlchemyError) -> SampleDataError:
         said = str(getattr(error, "orig", None) or type(error).__name__).splitlines()[0]
-        return GamingSampleError(
+        return SampleDataError(
             f"The operational database cannot be written ({said}): check {url_setting(DOMAIN)}."
         )
 
@@ -199,7 +196,7 @@ def _made(connection: Connection) -> sa.Row[tuple[int, int, datetime]] | None:
     """The note of the sample; None if the database is empty.
 
     Raises:
-        GamingSampleError: it holds tables that were not made here.
+        SampleDataError: it holds tables that were not made here.
     """
     schema = None if connection.dialect.name == "sqlite" else SCHEMA
     tables = set(sa.inspect(connection).get_table_names(schema=schema))
@@ -208,7 +205,7 @@ def _made(connection: Connection) -> sa.Row[tuple[int, int, datetime]] | None:
             sa.select(SAMPLE.c.users, SAMPLE.c.seed, SAMPLE.c.played_until)
         ).one()
     if tables & {PURCHASES.name, SPINS.name}:
-        raise GamingSampleError(
+        raise SampleDataError(
             f"The database of {url_setting(DOMAIN)} holds {PURCHASES.name} or {SPINS.name} and "
             "was not made by this command: it is left alone; name another database."
         )
