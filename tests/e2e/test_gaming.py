@@ -165,25 +165,33 @@ def _orchestration(command: str, pipeline: Pipeline) -> subprocess.CompletedProc
 
 
 def _triggered(url: str) -> dict[str, Any]:
-    """Run the first DAG over a range; the run of the second one that it starts, once it is over."""
+    """Run the first DAG over a range; the run of the second that it starts, once it is over."""
     token = _call(f"{url}/auth/token")["access_token"]
     dags = f"{url}/api/v2/dags"
-    for attempt in Retrying(stop=stop_after_delay(90), wait=wait_fixed(1), reraise=True):
+    for attempt in Retrying(stop=stop_after_delay(120), wait=wait_fixed(1), reraise=True):
         with attempt:
             for dag in (ACTIVITY, PURCHASES):
-                # No run of a schedule: those that are due would be in the way.
                 _call(f"{dags}/{dag}", token)
+    # Asked for before the DAG is switched on, so that no run of its schedule comes first.
     body = {"logical_date": None, "conf": {**RANGE, "is_full_refresh": False}}
-    for dag in (ACTIVITY, PURCHASES):
-        _call(f"{dags}/{dag}", token, "PATCH", {"is_paused": False})
     _call(f"{dags}/{PURCHASES}/dagRuns", token, "POST", body)
-    for attempt in Retrying(stop=stop_after_delay(400), wait=wait_fixed(2), reraise=True):
+    _call(f"{dags}/{PURCHASES}", token, "PATCH", {"is_paused": False})
+    run = _when(f"{dags}/{ACTIVITY}/dagRuns", token, "queued")
+    _call(f"{dags}/{PURCHASES}", token, "PATCH", {"is_paused": True})
+    _call(f"{dags}/{ACTIVITY}", token, "PATCH", {"is_paused": False})
+    return _when(f"{dags}/{ACTIVITY}/dagRuns/{run['dag_run_id']}", token, "success", "failed")
+
+
+def _when(url: str, token: str, *states: str) -> dict[str, Any]:
+    """A run that somebody triggered, once it is in one of the states."""
+    found: dict[str, Any] = {}
+    for attempt in Retrying(stop=stop_after_delay(400), wait=wait_fixed(1), reraise=True):
         with attempt:
-            runs = _call(f"{dags}/{ACTIVITY}/dagRuns?limit=50", token)["dag_runs"]
-            ranged = [run for run in runs if (run["conf"] or {}).get("backfill_start_date")]
-            assert ranged, [run["run_id"] for run in runs]
-            assert ranged[0]["state"] in {"success", "failed"}
-    found: dict[str, Any] = ranged[0]
+            answer = _call(url, token)
+            runs = [run for run in answer.get("dag_runs", [answer]) if run["conf"]]
+            assert runs
+            assert runs[0]["state"] in states, runs[0]
+            found = runs[0]
     return found
 
 
