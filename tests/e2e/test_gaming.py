@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 from tenacity import Retrying, stop_after_delay, wait_fixed
 
+from include.ingestion.database import database_url, open_engine
 from include.orchestration import local_airflow
 from include.orchestration.builds import builds_folder, read_run_results
 from include.orchestration.environment import REPOSITORY, airflow_environment
@@ -121,8 +122,8 @@ def test_a_range_is_passed_on_and_only_its_rows_change(pipeline: Pipeline) -> No
     outside = [row for row in rows if row[0].day != 1]
     assert outside != rows
     settings = pipeline.settings
-    file = gaming.database_url("gaming", settings)
-    engine = gaming.open_engine(file, "gaming").execution_options(
+    file = database_url("gaming", settings)
+    engine = open_engine(file, "gaming").execution_options(
         schema_translate_map={gaming.SCHEMA: None}
     )
     with engine.begin() as connection:
