@@ -1,4 +1,4 @@
-"""``python -m include.sample_data``: generated data for the local warehouse."""
+"""``python -m include.sample_data``: generated data for the warehouse and its sources."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from include.ingestion.errors import IngestionError
+from include.sample_data import gaming as gaming_sample
 from include.sample_data import retail as retail_sample
 from include.sample_data import tpch as tpch_sample
 from include.warehouse.connection import ConfigurationError, WarehouseUnreachableError
@@ -18,7 +20,7 @@ console = Console()
 
 @app.callback()
 def main() -> None:
-    """Fill the local warehouse, or its landing folder, with generated data."""
+    """Fill the local warehouse, its landing folder, or a source database with generated data."""
 
 
 @app.command()
@@ -35,6 +37,31 @@ def tpch(
     for table in tables:
         note = "" if table.loaded else "  (unchanged, not loaded again)"
         console.print(f"{table.table:<10}{table.rows:>12,} rows{note}", highlight=False)
+
+
+@app.command()
+def gaming(
+    users: Annotated[int, typer.Option(help="How many play.")] = 100,
+    days: Annotated[int, typer.Option(help="For how many days.")] = 3,
+    seed: Annotated[int, typer.Option(help="Of everything that is drawn.")] = 1,
+    more_minutes: Annotated[
+        int, typer.Option(help="Let so many minutes go by in the sample that is there.")
+    ] = 0,
+) -> None:
+    """Generate the operational database of the game, or let some minutes go by in it."""
+    try:
+        if more_minutes:
+            made = gaming_sample.play_on(more_minutes)
+        else:
+            made = gaming_sample.fill(users, days, seed=seed, progress=console.print)
+    except (tpch_sample.SampleDataError, IngestionError, ConfigurationError) as error:
+        Console(stderr=True).print(str(error), style="red", markup=False, soft_wrap=True)
+        raise typer.Exit(2) from None
+    console.print(
+        f"{made.purchases:,} purchases and {made.spins:,} hourly spins added, {made.corrected:,} "
+        f"purchases corrected; the sample reaches {made.played_until}",
+        highlight=False,
+    )
 
 
 @app.command()

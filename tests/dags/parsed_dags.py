@@ -43,6 +43,7 @@ def _describe(dag: Any) -> dict[str, Any]:
         "start_date": str(dag.start_date),
         "catchup": dag.catchup,
         "max_active_runs": dag.max_active_runs,
+        "run_timeout_minutes": dag.dagrun_timeout and dag.dagrun_timeout.total_seconds() / 60,
         "tags": sorted(dag.tags),
         "doc_md": dag.doc_md,
         "params": {name: param.schema for name, param in dag.params.items()},
