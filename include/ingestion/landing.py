@@ -103,6 +103,24 @@ class Delivery:
                 "again."
             ) from None
 
+    def require_dated(self, source: Source) -> None:
+        """Look at the name, where it must tell a day.
+
+        Raises:
+            RefusedError: it tells none.
+        """
+        if source.file_date is None:
+            return
+        try:
+            day = datetime.strptime(self.name, source.file_date)  # noqa: DTZ007
+        except ValueError:
+            day = None
+        # Python also takes 2024-1-5, which would be a second name for one day.
+        if day is None or f"{day:{source.file_date}}" != self.name:
+            raise RefusedError(
+                f"its name must tell its day as {source.file_date}: deliver it under such a name."
+            )
+
     def _resolves_inside(self) -> bool:
         try:
             return self.path.resolve(strict=True).is_relative_to(self.root.resolve())
