@@ -10,7 +10,7 @@ from __future__ import annotations
 import pendulum
 from airflow.sdk import DAG, Asset
 
-from include.orchestration.dag_parts import dbt_params, default_args, publish
+from include.orchestration.dag_parts import check_mode, default_args, pipeline_params, publish
 from include.orchestration.dbt_tasks import dbt_task_group
 
 with DAG(
@@ -20,8 +20,8 @@ with DAG(
     catchup=False,
     max_active_runs=1,
     default_args=default_args(),
-    params=dbt_params(),
+    params=pipeline_params(),
     tags=["tpch", "dbt"],
     doc_md=__doc__,
 ):
-    dbt_task_group("tpch") >> publish(Asset("tpch"))
+    check_mode() >> dbt_task_group("tpch") >> publish(Asset("tpch"))

@@ -271,7 +271,7 @@ def run(console: Console, settings: ConnectionSettings, scale: float) -> bool:
         show.step(f"Running the DAG {DAG} through Airflow")
         with show.build(project) as on_node:
             outcome = run_dag(DAG, variables, on_node=on_node, on_task=show.stage)
-        nodes = read_run_results(builds_folder(DOMAIN, variables)) if outcome.built else []
+        nodes = read_run_results(builds_folder(DAG, variables)) if outcome.built else []
         if not outcome.succeeded:
             _print_failure(console, outcome, nodes)
             return False

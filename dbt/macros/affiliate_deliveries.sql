@@ -1,6 +1,5 @@
 {% macro is_due_delivery() -%}
-    {%- set start = backfill_bound('backfill_start') -%}
-    {%- set end = backfill_bound('backfill_end') -%}
+    {%- set range = backfill_range(file_day()) -%}
     {%- set days = var('affiliate_lookback_days') -%}
     {%- if days is not none and (days is not integer or days < 1) -%}
         {{ exceptions.raise_compiler_error(
@@ -11,8 +10,8 @@
 
     {%- if not is_incremental() -%}
         true
-    {%- elif start or end -%}
-        {{ is_within_bounds(file_day(), start, end) }}
+    {%- elif range -%}
+        {{ range }}
     {%- else -%}
         {#- A file that is delivered again comes under a new load. #}
         _load_id not in (select load_id from {{ this }})
@@ -31,23 +30,8 @@
         delete from {{ this }}
         where
             source_file not in (select _source_file from {{ relation }})
-            and {{ is_within_bounds(
-                'file_date', backfill_bound('backfill_start'), backfill_bound('backfill_end')
-            ) }}
+            and {{ backfill_range('file_date') or 'true' }}
     {%- endif -%}
-{%- endmacro %}
-
-
-{% macro is_within_bounds(day, start, end) -%}
-    {%- if start and end and start >= end -%}
-        {{ exceptions.raise_compiler_error(
-            'backfill_start ' ~ start ~ ' is not before backfill_end ' ~ end
-            ~ ': the end is the first day left out.'
-        ) }}
-    {%- endif -%}
-    true
-    {%- if start %} and {{ day }} >= '{{ start }}'::timestamp_ntz {%- endif -%}
-    {%- if end %} and {{ day }} < '{{ end }}'::timestamp_ntz {%- endif -%}
 {%- endmacro %}
 
 

@@ -119,15 +119,8 @@
     {%- set meta = config.get('meta') or {} -%}
     {%- set column = meta.get('window_column') -%}
     {%- set months = meta.get('lookback_months') -%}
-    {%- set start = backfill_bound('backfill_start') -%}
-    {%- set end = backfill_bound('backfill_end') -%}
+    {%- set range = backfill_range(column) -%}
 
-    {%- if start and end and start >= end -%}
-        {{ exceptions.raise_compiler_error(
-            'backfill_start ' ~ start ~ ' is not before backfill_end ' ~ end
-            ~ ': the end is the first day left out.'
-        ) }}
-    {%- endif -%}
     {%- if months is not none and (months is not integer or months < 1) -%}
         {{ exceptions.raise_compiler_error(
             'The look-back of ' ~ this.identifier ~ " is '" ~ months
@@ -135,38 +128,14 @@
         ) }}
     {%- endif -%}
 
-    {%- if not column or not (start or end or months) -%}
+    {%- if not column or not (range or months) -%}
         true
-    {%- elif start or end -%}
-        {%- if start -%} {{ column }} >= '{{ start }}'::date {%- endif -%}
-        {%- if start and end %} and {% endif -%}
-        {%- if end -%} {{ column }} < '{{ end }}'::date {%- endif -%}
+    {%- elif range -%}
+        {{ range }}
     {%- else -%}
         {{ column }} >= (
             select dateadd(month, {{ 1 - months }}, date_trunc('month', max({{ column }})))
             from {{ source }}
         )
     {%- endif -%}
-{%- endmacro %}
-
-
-{% macro backfill_bound(name) -%}
-    {%- set bound = var(name) -%}
-    {%- if bound is none or bound | string | trim == '' -%}
-        {{ return(none) }}
-    {%- endif -%}
-    {%- set bound = bound | string | trim -%}
-    {%- set ns = namespace(valid=false) -%}
-    {%- if modules.re.match('^[1-9][0-9]{3}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])$', bound) -%}
-        {%- set year, month, day = bound.split('-') | map('int') -%}
-        {#- Counted on from the first, because a date that does not exist is a Python error. -#}
-        {%- set first = modules.datetime.date(year, month, 1) -%}
-        {%- set ns.valid = (first + modules.datetime.timedelta(days=day - 1)).month == month -%}
-    {%- endif -%}
-    {%- if not ns.valid -%}
-        {{ exceptions.raise_compiler_error(
-            "Variable " ~ name ~ " is '" ~ bound ~ "': give a date as yyyy-mm-dd."
-        ) }}
-    {%- endif -%}
-    {{ return(bound) }}
 {%- endmacro %}

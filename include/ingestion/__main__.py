@@ -124,13 +124,14 @@ def list_sources(
 ) -> None:
     """Show the declared sources, and how many files wait for each."""
     root = landing_folder()
-    table = Table("source", "format", "load", "key", "if missing", "waiting", "files", box=None)
+    table = Table(box=None)
+    for heading in ("source", "load", "key", "if missing", "waiting", "files"):
+        table.add_column(heading, overflow="fold", no_wrap=heading == "source")
     for name in [domain] if domain else domains():
         for source in load_domain(name).sources:
             table.add_row(
                 source.title,
-                source.format.type,
-                source.load,
+                f"{source.load} {source.format.type}",
                 ", ".join(source.key),
                 source.if_missing,
                 str(len(discover(source, root))),

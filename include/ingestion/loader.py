@@ -166,6 +166,18 @@ def load_source(
     return SourceResult(source.title, tuple(files))
 
 
+def prepare_source(source: Source, *, settings: ConnectionSettings | None = None) -> None:
+    """Create what a source is loaded into, so that it can be read before its first delivery.
+
+    Raises:
+        IngestionError: a column of the raw table has another type than is declared.
+        WarehouseUnreachableError: the warehouse takes no connection.
+    """
+    with _raw(source, settings or get_settings()) as raw:
+        raw.create_book()
+        raw.prepare_table([column for column in source.columns if not column.optional])
+
+
 def _patience() -> Iterator[float]:
     """The pauses between two tries of a request, until it is given up."""
     waited, pause = 0.0, 0.5

@@ -1,4 +1,4 @@
-"""What dbt says about a domain's last build: its results, and its log while it runs."""
+"""What dbt says about a DAG's last build: its results, and its log while it runs."""
 
 from __future__ import annotations
 
@@ -45,9 +45,9 @@ class NodeResult:
         return self.status in {"error", "fail", "runtime error"}
 
 
-def builds_folder(domain: str, variables: Mapping[str, str] = os.environ) -> Path:
-    """Where a domain's builds leave ``run_results.json`` and ``dbt.log``, each the last one's."""
-    return firn_home(variables) / "dbt" / "builds" / domain
+def builds_folder(dag_id: str, variables: Mapping[str, str] = os.environ) -> Path:
+    """Where a DAG's builds leave ``run_results.json`` and ``dbt.log``, each the last one's."""
+    return firn_home(variables) / "dbt" / "builds" / dag_id
 
 
 def keep_run_results(project: str, folder: str, **_: object) -> None:
@@ -72,7 +72,7 @@ class BuildLog:
     """Follows dbt's JSON log from its present end.
 
     Args:
-        folder: the domain's ``builds_folder``; the log may not exist yet.
+        folder: the DAG's ``builds_folder``; the log may not exist yet.
     """
 
     def __init__(self, folder: Path) -> None:

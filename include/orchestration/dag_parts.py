@@ -1,39 +1,98 @@
-"""What every DAG has in common: its tasks' arguments, its parameters, its last task."""
+"""What every DAG has in common: its tasks' arguments, its parameters, its first and last task."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
 from airflow.providers.standard.operators.empty import EmptyOperator
-from airflow.sdk import Asset, Param
+from airflow.sdk import Asset, Param, get_current_context, task
+from airflow.sdk.exceptions import AirflowFailException
 
 from include.orchestration.environment import is_headless
+from include.orchestration.run_mode import (
+    END,
+    FULL_REFRESH,
+    PATTERN,
+    SHAPE,
+    START,
+    RunMode,
+    RunModeError,
+)
 
 
-def default_args() -> dict[str, Any]:
-    """The arguments every task of every pipeline starts from.
+def default_args(
+    *,
+    retries: int = 2,
+    retry_delay: timedelta = timedelta(minutes=15),
+    max_retry_delay: timedelta | None = None,
+) -> dict[str, Any]:
+    """The arguments every task of a pipeline starts from.
 
     A headless run fails at once: nothing is there to wait a quarter of an hour for a retry.
+
+    Args:
+        retries: how often a failed task is tried again.
+        retry_delay: the pause before the first retry.
+        max_retry_delay: if given, pauses double up to this one.
     """
+    growing = {"retry_exponential_backoff": 2.0, "max_retry_delay": max_retry_delay}
     return {
         "owner": "analytics-engineering",
-        "retries": 0 if is_headless() else 2,
-        "retry_delay": timedelta(minutes=15),
+        "retries": 0 if is_headless() else retries,
+        "retry_delay": retry_delay,
         "execution_timeout": timedelta(hours=1),
+        **(growing if max_retry_delay else {}),
     }
 
 
-def dbt_params() -> dict[str, Param]:
+def pipeline_params() -> dict[str, Param]:
     """The parameters of a DAG that runs dbt, checked by Airflow before a run starts."""
+
+    def moment(title: str, description: str) -> Param:
+        return Param(
+            default=None,
+            type=["null", "string"],
+            pattern=PATTERN,
+            title=title,
+            description=f"{description} UTC, as {SHAPE}; empty unless a range is built again.",
+        )
+
     return {
-        "full_refresh": Param(
+        FULL_REFRESH: Param(
             default=False,
             type="boolean",
             title="Full refresh",
             description="Build incremental models and seeds anew, from all of their source.",
+        ),
+        START: moment("Backfill from", "First moment of the range."),
+        END: moment("Backfill until", "First moment after the range."),
+    }
+
+
+def exclude_sources_param(names: Sequence[str]) -> dict[str, Param]:
+    """The parameter by which a run leaves sources of `ingest` alone."""
+    return {
+        "exclude_sources": Param(
+            default=[],
+            type="array",
+            items={"type": "string", "enum": list(names)},
+            examples=list(names),
+            title="Exclude sources",
+            description="Neither waited for nor loaded by this run; what they delivered stays.",
         )
     }
+
+
+@task(retries=0)
+def check_mode() -> dict[str, str]:
+    """What the run rebuilds: `name`, `start` and `end`; fails when the parameters contradict."""
+    try:
+        mode = RunMode.from_params(get_current_context()["params"])
+    except RunModeError as error:
+        raise AirflowFailException(str(error)) from None
+    return {"name": mode.name, "start": mode.start, "end": mode.end}
 
 
 def publish(asset: Asset) -> EmptyOperator:

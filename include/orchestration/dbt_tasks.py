@@ -6,6 +6,7 @@ execution mode and tests are the same for every pipeline.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,24 +31,25 @@ from include.orchestration.environment import (
     is_headless,
     target,
 )
-from include.orchestration.manifest import manifest_path, read_manifest, tests_by_owner
+from include.orchestration.manifest import (
+    domain_selection,
+    manifest_path,
+    read_manifest,
+    tests_by_owner,
+)
+from include.orchestration.run_mode import END, FULL_REFRESH, START
 from include.orchestration.watcher import DbtNodeSensor
 
 if TYPE_CHECKING:
     from cosmos.dbt.graph import DbtNode
 
-LAYERS = ("staging", "intermediate", "mart")
 FRESHNESS_TASK = "source_freshness"
 
 
-def domain_selection(domain: str) -> list[str]:
-    """The dbt selection of a domain: its folder everywhere, and the tests of its sources."""
-    folders = (*(f"models/{layer}" for layer in LAYERS), "seeds", "snapshots")
-    return [f"source:{domain}", *(f"path:{folder}/{domain}" for folder in folders)]
-
-
-def dbt_task_group(domain: str) -> DbtTaskGroup:
-    """Everything dbt does for a domain, as one task group named after it.
+def dbt_task_group(
+    domain: str, select: Sequence[str] | None = None, sources: Sequence[str] | None = None
+) -> DbtTaskGroup:
+    """What dbt does for a domain in one DAG, as one task group named after the domain.
 
     Source freshness comes first; an error there stops the domain, a warning does not. Then one
     task per model, seed and snapshot with its tests, in lineage order, grouped by layer. A single
@@ -55,6 +57,12 @@ def dbt_task_group(domain: str) -> DbtTaskGroup:
 
     Under a scheduler each task turns green as its node is done. In a headless run tasks execute
     one after the other, so there the producer stands before all of them.
+
+    Args:
+        domain: a folder of the dbt project.
+        select: dbt selectors, each of the domain alone, where several DAGs share a domain; all of
+            the domain if not given.
+        sources: tables of the domain whose freshness is checked; all if not given, none if empty.
 
     Raises:
         FileNotFoundError: the manifest has not been written.
@@ -108,15 +116,14 @@ def dbt_task_group(domain: str) -> DbtTaskGroup:
             setup_operator_args={
                 # Cosmos leaves tests out of a build that has no test tasks.
                 "dbt_cmd_flags": ["--resource-type", "test", "--resource-type", "unit_test"],
-                "full_refresh": "{{ params.full_refresh }}",
-                "dbt_cmd_global_flags": _log_flags(domain),
+                "full_refresh": f"{{{{ params.{FULL_REFRESH} }}}}",
+                "vars": _bounds(),
                 "callback": keep_run_results,
-                "callback_args": {"folder": str(builds_folder(domain))},
             },
         ),
         render_config=RenderConfig(
             load_method=LoadMode.DBT_MANIFEST,
-            select=domain_selection(domain),
+            select=list(select or domain_selection(domain)),
             test_behavior=TestBehavior.NONE,
             emit_datasets=False,
             enable_owner_inheritance=False,
@@ -126,39 +133,52 @@ def dbt_task_group(domain: str) -> DbtTaskGroup:
         ),
     )
     producer = group.tasks_map[PRODUCER_WATCHER_TASK_ID]
+    producer.trigger_rule = TriggerRule.NONE_FAILED
     producer.tests_per_model = owned_tests
-    freshness = DbtSourceLocalOperator(
-        task_id=FRESHNESS_TASK,
-        task_group=group,
-        select=f"source:{domain}",
-        project_dir=str(dbt_project()),
-        profile_config=profile,
-        install_deps=False,
-        invocation_mode=InvocationMode.SUBPROCESS,
-        dbt_executable_path=dbt_executable(),
-        manifest_filepath=producer.manifest_filepath,
-        cache_dir=producer.cache_dir,
-        emit_datasets=False,
-        env=producer.env,
-        doc_md="`dbt source freshness` of the domain's sources. Stale beyond `error_after` "
-        "stops the domain before anything is built; beyond `warn_after` it is only reported.",
-    )
+    builds = builds_folder(producer.dag_id)
+    # A log that a program can follow while the build runs: one JSON object per line.
+    producer.dbt_cmd_global_flags = ["--log-path", str(builds), "--log-format-file", "json"]
+    producer.callback_args = {"folder": str(builds)}
     first_nodes = [
         task
         for task in group.tasks_map.values()
         if isinstance(task, DbtNodeSensor) and not task.upstream_list
     ]
-    freshness >> producer
+    if sources is None or sources:
+        freshness = DbtSourceLocalOperator(
+            task_id=FRESHNESS_TASK,
+            task_group=group,
+            select=" ".join(f"source:{domain}.{name}" for name in sources or ["*"]),
+            vars=_bounds(),
+            # A source that may miss leaves skipped tasks before it.
+            trigger_rule=TriggerRule.NONE_FAILED,
+            project_dir=str(dbt_project()),
+            profile_config=profile,
+            install_deps=False,
+            invocation_mode=InvocationMode.SUBPROCESS,
+            dbt_executable_path=dbt_executable(),
+            manifest_filepath=producer.manifest_filepath,
+            cache_dir=producer.cache_dir,
+            emit_datasets=False,
+            env=producer.env,
+            doc_md="`dbt source freshness` of the domain's sources. Stale beyond `error_after` "
+            "stops the domain before anything is built; beyond `warn_after` it is only reported.",
+        )
+        freshness >> [producer, *first_nodes]
     for node in first_nodes:
-        freshness >> node
         if is_headless():
             # Runs whether the build went well or not, so that each node can tell how it fared,
             # but not when stale sources have kept the build from starting.
             node.trigger_rule = TriggerRule.ALL_DONE_MIN_ONE_SUCCESS
             producer >> node
+        else:
+            node.trigger_rule = TriggerRule.NONE_FAILED
     return group
 
 
-def _log_flags(domain: str) -> list[str]:
-    """A log that a program can follow while the build runs: one JSON object per line."""
-    return ["--log-path", str(builds_folder(domain)), "--log-format-file", "json"]
+def _bounds() -> dict[str, str]:
+    """The variables that bound incremental models; always given, as dbt parses anew for others."""
+    return {
+        "backfill_start": f"{{{{ params.{START} or '' }}}}",
+        "backfill_end": f"{{{{ params.{END} or '' }}}}",
+    }

@@ -27,6 +27,15 @@ _GENERATED = {"target", "logs", "dbt_internal_packages", "__pycache__"}
 _SUFFIXES = {".sql", ".yml", ".yaml", ".csv", ".md", ".py"}
 
 
+LAYERS = ("staging", "intermediate", "mart")
+
+
+def domain_selection(domain: str) -> list[str]:
+    """The dbt selection of a domain: its folder everywhere, and the tests of its sources."""
+    folders = (*(f"models/{layer}" for layer in LAYERS), "seeds", "snapshots")
+    return [f"source:{domain}", *(f"path:{folder}/{domain}" for folder in folders)]
+
+
 class ManifestError(RuntimeError):
     """The dbt project cannot be parsed; the message ends with what dbt said."""
 

@@ -26,6 +26,7 @@ from include.orchestration.environment import REPOSITORY, firn_home
 POLL_SECONDS = 0.2
 FAILED = "failed"
 _END = "[DAG TEST] end task"
+_RAISED = re.compile(r"\S*\b\w+(?:Exception|Error): (.+)")
 _BEGIN = re.compile(r"\[DAG TEST\] starting task_id=(\S+)")
 
 
@@ -65,16 +66,20 @@ class DagRunOutcome:
     def last_lines(self, count: int) -> list[str]:
         """The end of what the first failed task printed before it failed; of all if none did.
 
-        Tracebacks through Airflow and dbt's log in JSON, which repeats its text, are left out.
+        Tracebacks through Airflow and dbt's log in JSON, which repeats its text, are left out; what
+        was raised is the last line.
         """
         lines = self.log.read_text(errors="replace").splitlines()
         for task in self.failed_tasks[:1]:
-            inside, section = False, []
+            inside, raised, section = False, False, []
             for line in lines:
                 inside = inside or f"[DAG TEST] starting task_id={task} " in line
-                if inside and ("Task failed with exception" in line or _END in line):
+                raised = raised or (inside and "Task failed with exception" in line)
+                if inside and _END in line:
                     break
-                if inside and '{"data": ' not in line:
+                if raised and (found := _RAISED.match(line)):
+                    section.append(found[1])
+                elif inside and not raised and '{"data": ' not in line:
                     section.append(line)
             lines = section or lines
         return lines[-count:]
@@ -106,7 +111,7 @@ def run_dag(
     folder.mkdir(parents=True, exist_ok=True)
     log, outcome = folder / f"{dag_id}.log", folder / f"{dag_id}.json"
     outcome.unlink(missing_ok=True)
-    build = BuildLog(builds_folder(dag_id.split("__")[0], variables))
+    build = BuildLog(builds_folder(dag_id, variables))
     began = time.monotonic()
     command = [sys.executable, "-m", __name__, dag_id, json.dumps(conf or {}), str(outcome)]
     with log.open("wb") as output:
@@ -166,8 +171,12 @@ def _run_here(dag_id: str, conf: dict[str, Any], outcome: Path) -> None:
     instances = sorted(
         run.get_task_instances(), key=lambda task: (task.start_date is None, task.start_date)
     )
-    tasks = {task.task_id: str(task.state) for task in instances}
+    tasks = {_name(task): str(task.state) for task in instances}
     outcome.write_text(json.dumps({"run_id": run.run_id, "state": str(run.state), "tasks": tasks}))
+
+
+def _name(task: Any) -> str:
+    return task.task_id if task.map_index < 0 else f"{task.task_id}[{task.map_index}]"
 
 
 if __name__ == "__main__":

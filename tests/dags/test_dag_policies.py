@@ -62,9 +62,13 @@ def test_every_dag_says_what_it_does_and_to_whom_it_belongs(scheduled: dict[str,
 def test_every_task_is_retried_and_bounded(scheduled: dict[str, Any]) -> None:
     for dag in scheduled["dags"].values():
         for task_id, task in dag["tasks"].items():
-            assert task["retries"] == 2, task_id
-            assert task["retry_minutes"] == 15, task_id
             assert task["timeout"], task_id
+            # These fail for good reasons alone: what a person entered, what a person delivered.
+            if task_id in {"check_mode", "refused"}:
+                assert task["retries"] == 0, task_id
+            else:
+                assert 1 <= task["retries"] <= 5, task_id
+                assert 1 <= task["retry_minutes"] <= 15, task_id
 
 
 def test_a_headless_run_waits_for_no_retry(headless: dict[str, Any]) -> None:
@@ -99,4 +103,17 @@ def test_the_orders_pipeline_keeps_its_schedule(scheduled: dict[str, Any]) -> No
     dag = scheduled["dags"]["tpch__orders__4h"]
     assert dag["schedule"] == "0 */4 * * *"
     assert dag["start_date"].startswith("2025-01-01")
-    assert dag["params"]["full_refresh"]["type"] == "boolean"
+    assert {task["retries"] for task in dag["tasks"].values()} == {0, 2}
+
+
+def test_every_pipeline_can_be_rebuilt_whole_or_in_a_range(scheduled: dict[str, Any]) -> None:
+    for dag_id, dag in scheduled["dags"].items():
+        if dag_id.startswith("platform__"):
+            continue
+        assert dag["params"]["is_full_refresh"]["type"] == "boolean", dag_id
+        for bound in ("backfill_start_date", "backfill_end_date"):
+            pattern = dag["params"][bound]["pattern"]
+            assert re.fullmatch(pattern, "2026-02-28 23:59:59"), dag_id
+            for wrong in ("2026-02-28", "2026-13-01 00:00:00", "28-02-2026 00:00:00"):
+                assert not re.fullmatch(pattern, wrong), dag_id
+        assert dag["tasks"]["check_mode"]["upstream"] == [], dag_id

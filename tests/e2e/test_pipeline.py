@@ -53,7 +53,7 @@ class Pipeline:
         """The outcome, each node's result by name, and the names of nodes as they ended."""
         followed: list[NodeResult] = []
         outcome = run_dag(DAG, self.variables, conf=conf, on_node=followed.append)
-        results = read_run_results(builds_folder("tpch", self.variables)) if outcome.built else []
+        results = read_run_results(builds_folder(DAG, self.variables)) if outcome.built else []
         ended = [node.name for node in followed if node.status != "started"]
         return outcome, {node.name: node for node in results}, ended
 
@@ -114,15 +114,15 @@ def test_a_second_run_rewrites_nothing(pipeline: Pipeline) -> None:
 
 
 def test_what_a_run_is_asked_for_reaches_dbt(pipeline: Pipeline) -> None:
-    outcome, nodes, _ = pipeline.run(full_refresh=True)
+    outcome, nodes, _ = pipeline.run(is_full_refresh=True)
     assert outcome.succeeded
     # Built anew, a table reports itself and not the rows of a merge.
     assert nodes["stg_tpch__fct_orders"].rows != 0
 
-    refused, _, _ = pipeline.run(full_refresh="perhaps")
+    refused, _, _ = pipeline.run(is_full_refresh="perhaps")
     assert not refused.succeeded
     assert refused.tasks == {}
-    assert "full_refresh" in refused.log.read_text()
+    assert "is_full_refresh" in refused.log.read_text()
 
 
 def _age(pipeline: Pipeline, table: str, years: int) -> None:

@@ -13,7 +13,8 @@ import pytest
 
 from include.sample_data import tpch
 from tests.integration import tpch_project
-from tests.integration.tpch_project import FACTS, TABLES, Outcome, Project
+from tests.integration.dbt_runs import Outcome, layers_of
+from tests.integration.tpch_project import FACTS, Project, written
 
 if TYPE_CHECKING:
     from tests.conftest import Warehouse
@@ -38,7 +39,7 @@ def project(warehouse: Warehouse, tmp_path_factory: pytest.TempPathFactory) -> I
 
 @pytest.fixture(scope="module")
 def first_build(project: Project) -> Outcome:
-    return project.dbt("build")
+    return project.build()
 
 
 @pytest.fixture
@@ -107,7 +108,7 @@ def test_every_statement_of_a_node_carries_a_query_tag(built: Project) -> None:
 
 def test_a_second_run_writes_no_row(built: Project) -> None:
     built.remember()
-    assert built.dbt("run").rows_written() == (0, 0)
+    assert written(built.run()) == (0, 0)
     assert built.differences() == {}
 
 
@@ -134,14 +135,13 @@ def test_changes_arrive_and_end_where_a_full_rebuild_ends(built: Project) -> Non
     built.rows("delete from lineitem where l_orderkey = 4")
 
     built.remember()
-    written = built.dbt("run").rows_written()
-    assert written == (3, 2 + lines_of[1] + 1 + 1 + lines_of[4])
+    assert written(built.run()) == (3, 2 + lines_of[1] + 1 + 1 + lines_of[4])
 
     orders = built.table("stg_tpch__fct_orders")
     assert built.rows(f"select order_key from {orders} where order_key in (4, 10)") == [(10,)]
     assert set(built.differences()) >= {
         *FACTS,
-        *(table for table, layer in TABLES.items() if layer == "intermediate"),
+        *(model for model, layer in layers_of("tpch").items() if layer == "intermediate"),
         "mart_orders",
     }
     built.remember()

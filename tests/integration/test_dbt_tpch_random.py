@@ -16,7 +16,7 @@ import pytest
 
 from include.sample_data import tpch
 from tests.integration import tpch_project
-from tests.integration.tpch_project import FACTS, Project
+from tests.integration.tpch_project import FACTS, Project, written
 
 if TYPE_CHECKING:
     from tests.conftest import Warehouse
@@ -224,7 +224,7 @@ def test_after_any_series_of_changes_incremental_is_what_a_full_rebuild_is(
             rebuilt = run.results[f"model.firn.{fact}"]["compiled_code"]
             assert project.apart(now, f"select * from ({rebuilt})") == 0, f"{fact}: {story}"
             changed.append(project.apart(f"select * from {fact}__before", now, what=KEYS[fact]))
-        assert run.rows_written() == tuple(changed), f"rows that did not change, or twice: {story}"
+        assert written(run) == tuple(changed), f"rows that did not change, or twice: {story}"
         assert project.load_facts() == (0, 0), f"a second run wrote rows: {story}"
         total = [before + more for before, more in zip(total, changed, strict=True)]
 

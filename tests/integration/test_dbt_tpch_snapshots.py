@@ -9,7 +9,8 @@ import pytest
 
 from include.sample_data import tpch
 from tests.integration import tpch_project
-from tests.integration.tpch_project import Project, Row
+from tests.integration.dbt_runs import Row
+from tests.integration.tpch_project import Project
 
 if TYPE_CHECKING:
     from tests.conftest import Warehouse

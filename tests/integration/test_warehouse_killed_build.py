@@ -20,7 +20,7 @@ PROJECT = Path(__file__).parents[2] / "dbt"
 
 def start_build(warehouse, folder: Path) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        ["dbt", "build", "--select", "tag:tpch", "--full-refresh"],
+        ["dbt", "build", "--select", "path:*/**/tpch", "--full-refresh"],
         cwd=PROJECT,
         env=warehouse.environment()
         | {

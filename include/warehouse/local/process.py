@@ -19,6 +19,9 @@ from typing import Any
 from include.warehouse.local.errors import WarehouseError
 
 HOST = "127.0.0.1"
+SETTLING_SECONDS = 10.0
+"""How long a process that does not answer may take to begin to, or to be gone after a kill."""
+
 ROOT = Path(__file__).resolve().parents[3]
 
 
@@ -62,13 +65,20 @@ class LocalWarehouse:
         Raises:
             WarehouseError: the port is taken, or the server gave up; the text says why.
         """
-        if self.health():
+        patience = time.monotonic() + SETTLING_SECONDS
+        while not self.health():
+            running = self._noted()
+            if running is None:
+                break
+            if running["port"] != self.port or time.monotonic() > patience:
+                raise WarehouseError(
+                    f"A local warehouse of {self.folder} already runs on port {running['port']} as "
+                    f"process {running['pid']}; stop it first with "
+                    "`python -m include.warehouse stop`."
+                )
+            time.sleep(0.1)
+        else:
             return False
-        if running := self._noted():
-            raise WarehouseError(
-                f"A local warehouse of {self.folder} already runs on port {running['port']} as "
-                f"process {running['pid']}; stop it first with `python -m include.warehouse stop`."
-            )
         self._refuse_taken_port()
         self.folder.mkdir(parents=True, exist_ok=True)
         self.run_folder.mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,303 @@
+"""Ingestion as Airflow tasks: waiting for deliveries, loading them, telling what was refused.
+
+Whatever is declared for a domain becomes tasks; a DAG file names no file, column or table. What
+talks to the warehouse is imported by the tasks: Airflow reads DAG files every half minute.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseOperator, TaskGroup, get_current_context, task
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
+from airflow.task.trigger_rule import TriggerRule
+from airflow.triggers.base import BaseTrigger, TriggerEvent
+
+from include.ingestion.sources import Source, load_domain
+from include.orchestration.environment import is_headless
+from include.orchestration.watcher import SETTLING_SECONDS
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from include.ingestion.loader import FileResult
+
+log = logging.getLogger(__name__)
+
+POLL_SECONDS = 30.0
+GROUP = "ingest"
+
+Counts = dict[str, Any]
+"""What a load task says of its source: rows by fate, and a sentence for each refused file."""
+
+
+class DeliveryTrigger(BaseTrigger):
+    """Waits for the first file of a source, without a worker.
+
+    Fires with True when a file has landed, with False at the deadline.
+    """
+
+    def __init__(self, domain: str, source: str, deadline: float, landing: str) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.domain, self.source, self.deadline = domain, source, deadline
+        self.landing = landing
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """The trigger as Airflow stores it."""
+        path = f"{type(self).__module__}.{type(self).__qualname__}"
+        return path, {
+            "domain": self.domain,
+            "source": self.source,
+            "deadline": self.deadline,
+            "landing": self.landing,
+        }
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Fire once."""
+        await asyncio.sleep(SETTLING_SECONDS)
+        from include.ingestion.landing import discover
+
+        source = load_domain(self.domain).source(self.source)
+        while not (landed := await asyncio.to_thread(discover, source, Path(self.landing))):
+            if (left := self.deadline - time.time()) <= 0:
+                break
+            await asyncio.sleep(min(POLL_SECONDS, left))
+        yield TriggerEvent(bool(landed))  # type: ignore[no-untyped-call]
+
+
+class DeliverySensor(BaseOperator):
+    """Green when a source has a file waiting; skipped when it may miss or is excluded.
+
+    Waits as long as the source declares, counted from its first look; a run without a triggerer
+    looks once.
+
+    Args:
+        source: what is waited for.
+    """
+
+    def __init__(self, *, source: Source, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self.domain, self.source_name = source.domain, source.name
+
+    def execute(self, context: Context) -> None:
+        """Look, and wait in the triggerer for what is not there yet."""
+        from include.ingestion.landing import discover, landing_folder
+
+        source = load_domain(self.domain).source(self.source_name)
+        if self.source_name in (context["params"].get("exclude_sources") or ()):
+            raise AirflowSkipException(f"{source.title} is excluded from this run.")
+        landing = landing_folder()
+        if discover(source, landing):
+            return
+        if is_headless() or not source.wait_minutes:
+            self._missing(source, landing)
+        self.defer(
+            trigger=DeliveryTrigger(
+                self.domain,
+                self.source_name,
+                time.time() + source.wait_minutes * 60,
+                str(landing),
+            ),
+            method_name=self.looked.__name__,
+        )
+
+    def looked(self, context: Context, event: bool) -> None:  # noqa: ARG002
+        """Go on where the trigger ended."""
+        from include.ingestion.landing import landing_folder
+
+        if not event:
+            self._missing(load_domain(self.domain).source(self.source_name), landing_folder())
+
+    def _missing(self, source: Source, landing: Path) -> None:
+        where = " or ".join(str(landing / pattern) for pattern in source.patterns)
+        if source.if_missing == "skip":
+            raise AirflowSkipException(f"{source.title}: nothing at {where}; it may miss.")
+        raise AirflowFailException(
+            f"{source.title}: nothing has been delivered: put a file at {where} and clear this "
+            "task, or run again with the source in exclude_sources."
+        )
+
+
+def ingest(domain: str, sources: Sequence[str] | None = None) -> TaskGroup:
+    """Load what has landed for a domain: per declared source wait, then load.
+
+    A refused file does not hold back the rest: the task ``refused`` fails with its reason, and so
+    the run ends as failed, after everything else has gone on.
+
+    Args:
+        domain: a file of declarations.
+        sources: some of its sources; all if not given.
+    """
+    chosen = _chosen(domain, sources)
+    with TaskGroup(GROUP) as group:
+        prepared = _prepare.override(task_id="prepare")(domain, [one.name for one in chosen])
+        loaded = []
+        for source in chosen:
+            with TaskGroup(source.name):
+                waited = _wait(source)
+                load = _load.override(task_id="load", doc_md=source.description or None)(
+                    domain, source.name
+                )
+                prepared >> waited >> load
+            loaded.append(load)
+    # Beside the group, so that what follows the group does not wait for it.
+    _refused.override(task_id="refused")(loaded)
+    return group
+
+
+def ingest_in_chunks(domain: str, source: str) -> TaskGroup:
+    """Load a merging source with one mapped task per chunk of its files, in parallel.
+
+    ``extract`` checks each file whole and cuts it, ``load`` merges one chunk, ``finish`` enters
+    the loads and archives the files. As in `ingest`, ``refused`` tells of refused files.
+    """
+    (declared,) = _chosen(domain, [source])
+    with TaskGroup(GROUP) as group:
+        prepared = _prepare.override(task_id="prepare")(domain, [source])
+        waited = _wait(declared)
+        extracted: Any = _extract.override(task_id="extract")(domain, source)
+        merged = (
+            _load_chunk.override(task_id="load")
+            .partial(domain=domain, source=source, splits=extracted["splits"])
+            .expand(chunk=extracted)
+        )
+        finished = _finish.override(task_id="finish")(
+            domain, source, extracted["splits"], extracted["settled"]
+        )
+        prepared >> waited >> extracted
+        merged >> finished
+    _refused.override(task_id="refused")([finished])
+    return group
+
+
+def _chosen(domain: str, names: Sequence[str] | None) -> list[Source]:
+    declared = load_domain(domain)
+    return [declared.source(name) for name in names] if names else list(declared.sources)
+
+
+def _wait(source: Source) -> DeliverySensor:
+    return DeliverySensor(
+        task_id="wait",
+        source=source,
+        execution_timeout=timedelta(minutes=source.wait_minutes + 30),
+        doc_md=f"Waits up to {source.wait_minutes:g} minutes for `{'`, `'.join(source.patterns)}`.",
+    )
+
+
+@task
+def _prepare(domain: str, sources: list[str]) -> None:
+    """Make the raw tables that are not there, so that models find them before a first delivery."""
+    from include.ingestion.loader import prepare_source
+
+    for source in _chosen(domain, sources):
+        prepare_source(source)
+
+
+@task
+def _load(domain: str, source: str) -> Counts:
+    """Load every file that has landed."""
+    from include.ingestion.errors import MissingDeliveryError
+    from include.ingestion.loader import load_source
+
+    (declared,) = _chosen(domain, [source])
+    try:
+        return _counted(declared, load_source(declared).files)
+    except MissingDeliveryError as error:
+        # Somebody else has loaded it since it was seen.
+        raise AirflowSkipException(str(error)) from None
+
+
+@task
+def _extract(domain: str, source: str) -> list[dict[str, int]]:
+    """Check files and cut them; the chunks, and under keys of their own what they are parts of."""
+    from include.ingestion.landing import discover, landing_folder
+    from include.ingestion.loader import Split, split_file
+    from include.warehouse.connection import get_settings
+
+    settings = get_settings()
+    (declared,) = _chosen(domain, [source])
+    landing = landing_folder(settings)
+    splits: list[dict[str, Any]] = []
+    settled: list[FileResult] = []
+    for delivery in discover(declared, landing):
+        split = split_file(declared, delivery, landing / ".chunks", settings=settings)
+        if isinstance(split, Split):
+            splits.append(split.as_json())
+        else:
+            settled.append(split)
+    instance = get_current_context()["ti"]
+    instance.xcom_push("splits", splits)
+    instance.xcom_push("settled", _counted(declared, settled))
+    return [
+        {"split": index, "number": number}
+        for index, split in enumerate(splits)
+        for number in range(1, split["chunks"] + 1)
+    ]
+
+
+@task
+def _load_chunk(domain: str, source: str, splits: list[Any], chunk: Mapping[str, int]) -> int:
+    """Merge one chunk; the number of its rows."""
+    from include.ingestion.loader import Split, load_chunk
+
+    (declared,) = _chosen(domain, [source])
+    return load_chunk(declared, Split.from_json(splits[chunk["split"]]), chunk["number"])
+
+
+@task(trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS)
+def _finish(domain: str, source: str, splits: Any, settled: Any) -> Counts:
+    """Enter the loads into the book and archive the files."""
+    from include.ingestion.loader import Split, finish_split
+
+    (declared,) = _chosen(domain, [source])
+    files = [finish_split(declared, Split.from_json(split)) for split in splits]
+    return _together([settled, _counted(declared, files)])
+
+
+@task(trigger_rule=TriggerRule.ALL_DONE, retries=0)
+def _refused(loaded: Any) -> None:
+    """Fail with the reason of every file that was refused, after everything else was loaded."""
+    reasons = [reason for one in loaded if one for reason in one["refused"]]
+    if reasons:
+        raise AirflowFailException(
+            f"{len(reasons)} refused: " + " | ".join(reasons) + " Nothing of them is loaded; "
+            "correct them and deliver them again."
+        )
+
+
+def _counted(source: Source, files: Sequence[FileResult]) -> Counts:
+    """The accounts of some files together, written to the task's log."""
+    counts: Counts = _empty()
+    for file in files:
+        counts["files"] += 1
+        if file.accounts:
+            for fate in ("delivered", "loaded", "rejected", "superseded"):
+                counts[fate] += getattr(file.accounts, fate)
+        if file.status == "refused":
+            counts["refused"].append(file.reason)
+        log.info("%s: %s %s", source.title, file.file, file.status)
+    log.info(
+        "%s: %d files; rows: %d delivered = %d loaded + %d rejected + %d superseded",
+        source.title,
+        counts["files"],
+        *(counts[fate] for fate in ("delivered", "loaded", "rejected", "superseded")),
+    )
+    return counts
+
+
+def _empty() -> Counts:
+    fates = ("files", "delivered", "loaded", "rejected", "superseded")
+    return {**dict.fromkeys(fates, 0), "refused": []}
+
+
+def _together(all_counts: Sequence[Counts]) -> Counts:
+    return {
+        name: sum((counts[name] for counts in all_counts), start=type(zero)())
+        for name, zero in _empty().items()
+    }

@@ -1,0 +1,175 @@
+"""dbt run in the test's process over one domain, and what its tables hold before and after."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from dbt.cli.main import dbtRunner
+
+from include.orchestration.manifest import LAYERS, domain_selection
+
+if TYPE_CHECKING:
+    from snowflake.connector.cursor import SnowflakeCursor
+
+    from tests.conftest import Warehouse
+
+PROJECT = Path(__file__).parents[2] / "dbt"
+
+Row = tuple[Any, ...]
+
+
+def layers_of(domain: str) -> dict[str, str]:
+    """The layer of each of a domain's models."""
+    return {
+        file.stem: layer
+        for layer in LAYERS
+        for file in sorted((PROJECT / "models" / layer / domain).glob("*.sql"))
+    }
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one dbt command did.
+
+    Attributes:
+        success: whether dbt ended well; warnings are no failure.
+        output: its messages.
+        results: dbt's own, by unique id.
+    """
+
+    success: bool
+    output: str
+    results: dict[str, dict[str, Any]]
+
+    def status(self, unique_id: str) -> str:
+        """How a node ended, such as success, pass, warn, fail or error."""
+        return str(self.results[unique_id]["status"])
+
+    def rows_affected(self, model: str) -> int:
+        """Rows that a model's statement inserted, updated and deleted."""
+        assert self.success, self.output
+        return int(self.results[f"model.firn.{model}"]["adapter_response"]["rows_affected"])
+
+
+@dataclass(frozen=True)
+class DbtRuns:
+    """One domain of the dbt project, built into schemas that begin with `name`.
+
+    Attributes:
+        cursor: a connection's, for what tests look at.
+        folder: for dbt's files.
+        name: what FIRN_USER is.
+        domain: the folder of the models.
+        variables: dbt variables of every command.
+    """
+
+    cursor: SnowflakeCursor
+    folder: Path
+    name: str
+    domain: str
+    variables: Mapping[str, object] = field(default_factory=dict)
+
+    def dbt(self, *arguments: str, **variables: object) -> Outcome:
+        """Run a dbt command in this process."""
+        chosen = json.dumps({**self.variables, **variables}, default=str)
+        # dbt parses everything again when variables change, unless each set has its own folder.
+        target = self.folder / hashlib.sha256(chosen.encode()).hexdigest()[:8]
+        messages: list[str] = []
+
+        def listen(event: Any) -> None:
+            messages.append(event.info.msg)
+
+        done = dbtRunner(callbacks=[listen]).invoke(
+            [
+                *arguments,
+                f"--project-dir={PROJECT}",
+                f"--profiles-dir={PROJECT}",
+                f"--target-path={target}",
+                f"--log-path={self.folder / 'logs'}",
+                f"--vars={chosen}",
+            ]
+        )
+        results = target / "run_results.json"
+        found = json.loads(results.read_text())["results"] if results.exists() else []
+        results.unlink(missing_ok=True)
+        by_id = {result["unique_id"]: result for result in found}
+        return Outcome(done.success, "\n".join(messages), by_id)
+
+    def build(self, *arguments: str, **variables: object) -> Outcome:
+        """`dbt build` of what the domain's task group builds, tests included."""
+        return self.dbt(
+            "build", "--select", *domain_selection(self.domain), *arguments, **variables
+        )
+
+    def run(self, *arguments: str, **variables: object) -> Outcome:
+        """The domain's models without their tests."""
+        return self.dbt("run", "--select", *domain_selection(self.domain), *arguments, **variables)
+
+    def rows(self, sql: str, *values: object) -> list[Row]:
+        """All rows of a query."""
+        self.cursor.execute(sql, values or None)
+        return [tuple(row) for row in self.cursor.fetchall()]
+
+    def value(self, sql: str, *values: object) -> Any:
+        """The first value of a query."""
+        return self.rows(sql, *values)[0][0]
+
+    def table(self, node: str) -> str:
+        """The relation of a model, or of a snapshot."""
+        layer = layers_of(self.domain).get(node, "snapshots")
+        return f"analytics_dev.{self.name}_{layer}.{node}"
+
+    def remember(self, models: Collection[str] | None = None) -> None:
+        """Keep a copy of every model's rows for `differences`; not of those left out."""
+        for model in models or layers_of(self.domain):
+            self.rows(
+                f"create or replace table {model}__before as select * from {self.table(model)}"
+            )
+
+    def differences(self, models: Collection[str] | None = None) -> dict[str, int]:
+        """Per model: rows that were not there at `remember`, or are there no more."""
+        found = {
+            model: self.apart(
+                f"select * from {model}__before", f"select * from {self.table(model)}"
+            )
+            for model in models or layers_of(self.domain)
+        }
+        return {model: count for model, count in found.items() if count}
+
+    def apart(self, one: str, other: str, what: str = "*") -> int:
+        """How many rows (or distinct `what`) only one of two queries returns."""
+        either = f"(({one}) minus ({other})) union all (({other}) minus ({one}))"
+        counted = what if what == "*" else f"distinct {what}"
+        return int(self.value(f"select count({counted}) from ({either})"))
+
+
+@contextmanager
+def dbt_environment(warehouse: Warehouse, name: str) -> Iterator[None]:
+    """Settings for dbt in this process: the warehouse, and `name` in front of every schema."""
+    with pytest.MonkeyPatch.context() as environment:
+        for variable, value in warehouse.environment().items():
+            environment.setenv(variable, value)
+        environment.setenv("FIRN_USER", name)
+        yield
+
+
+@contextmanager
+def dbt_runs(
+    warehouse: Warehouse, folder: Path, domain: str, name: str, **variables: object
+) -> Iterator[DbtRuns]:
+    """A domain over its raw tables in RAW; copies of `remember` stand in RAW.<NAME>."""
+    with (
+        dbt_environment(warehouse, name),
+        warehouse.connect(database="RAW") as connection,
+        connection.cursor() as cursor,
+    ):
+        cursor.execute(f"create schema if not exists {name}")
+        cursor.execute(f"use schema {name}")
+        yield DbtRuns(cursor, folder, name, domain, variables)
