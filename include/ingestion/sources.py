@@ -187,6 +187,11 @@ class Source(_Declared):
     archive: bool = Field(True, description="Whether a loaded file leaves the landing folder.")
     if_missing: Literal["fail", "skip"] = "fail"
     wait_minutes: float = Field(0, ge=0, description="How long to wait for a first file.")
+    daily: bool = Field(
+        False,
+        description="Whether a file a day is due: a run does not wait for another one if one was "
+        "taken on its day already, also by another pipeline that loads the source.",
+    )
     settle_seconds: float = Field(
         0, ge=0, description="How long a file must be unchanged before it is taken."
     )
