@@ -40,7 +40,7 @@ help: ## Show this list
 # Run
 
 .PHONY: demo
-demo: $(RUNTIME) ## Run the TPC-H pipeline end to end on this machine and show what it made
+demo: $(RUNTIME) ## Run the pipelines end to end on this machine and show what they made
 	@$(PYTHON) -m include.demo
 
 .PHONY: up

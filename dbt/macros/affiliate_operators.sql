@@ -1,5 +1,5 @@
 {% macro operator_name(column) -%}
-    nullif(trim(regexp_replace(replace({{ column }}, 'LOL', ' '), ' +', ' ')), '')
+    {{ trimmed("regexp_replace(replace(" ~ column ~ ", 'LOL', ' '), ' +', ' ')") }}
 {%- endmacro %}
 
 

@@ -622,6 +622,11 @@ class TestWhatClientsRead:
         query = 'select lower("name") as n from table(result_scan(last_query_id())) where true'
         assert sql(query) == [("t",)]
 
+    def test_trim_removes_the_characters_it_is_told(self, sql):
+        assert sql("select trim('--a-b-', '-'), trim(12211, '1'), trim(' a ')") == [
+            ("a-b", "22", "a")
+        ]
+
     def test_convert_timezone_keeps_the_zone(self, sql):
         sql("create table t as select convert_timezone('UTC', current_timestamp()) as a")
         assert sql.dicts("describe table t")[0]["type"] == "TIMESTAMP_TZ(9)"

@@ -183,7 +183,7 @@ def test_sources_have_freshness(manifest: Node) -> None:
     for source in manifest["sources"].values():
         freshness = source["freshness"]
         assert 0 < freshness["warn_after"]["count"] < freshness["error_after"]["count"]
-        assert freshness["error_after"]["period"] == "day"
+        assert freshness["warn_after"]["period"] == freshness["error_after"]["period"]
 
 
 def test_no_package_is_needed(manifest: Node) -> None:

@@ -105,6 +105,7 @@ sources:
       - name: c
       - name: d
       - name: unread
+        columns: [{name: one, data_tests: [not_null]}]
       - name: same
         identifier: a
 exposures:

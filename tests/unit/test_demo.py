@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from include.demo import Project, Show
+from include.demo.project import Project
+from include.demo.show import Show
 from include.orchestration.builds import NodeResult
 from include.orchestration.environment import REPOSITORY
 
@@ -55,7 +56,7 @@ MANIFEST = {
 
 
 def test_models_and_tests_of_the_domain_are_put_into_their_layer() -> None:
-    project = Project.read(MANIFEST)
+    project = Project.read(MANIFEST, "tpch")
     assert project.layers == {
         "model.firn.stg": "staging",
         "test.firn.t": "staging",
@@ -70,7 +71,7 @@ def test_models_and_tests_of_the_domain_are_put_into_their_layer() -> None:
 def test_a_build_is_shown_while_it_runs(terminal: bool) -> None:
     output = io.StringIO()
     show = Show(Console(file=output, force_terminal=terminal, width=100))
-    with show.build(Project.read(MANIFEST)) as on_node:
+    with show.build(Project.read(MANIFEST, "tpch")) as on_node:
         on_node(NodeResult("model.firn.stg", "model", "started"))
         on_node(NodeResult("model.firn.stg", "model", "success", 0.5))
         on_node(NodeResult("test.firn.t", "test", "fail"))

@@ -87,6 +87,7 @@ REWRITES: tuple[Callable[[Expr, Session], Expr], ...] = (
     functions.current_moments,
     types.slashed_dates,
     functions.convert_timezone,
+    functions.trimmed_characters,
     types.object_keys,
     types.exact_aggregates,
     types.unenforced_keys,

@@ -10,7 +10,7 @@ renamed as (
     select distinct
         {{ operator_name('variants') }} as operator_name,
         {{ operator_name('std_operator') }} as operator,
-        nullif(trim(country), '') as country
+        {{ trimmed('country') }} as country
     from source
 ),
 

@@ -25,7 +25,7 @@ renamed as (
 
         -- text
         'manual' as traffic_source,
-        trim(marketing_source) as marketing_source,
+        {{ trimmed('marketing_source') }} as marketing_source,
         {{ operator_name('operator') }} as operator_name,
 
         -- numbers

@@ -25,10 +25,10 @@ renamed as (
 
         -- text
         'routy' as traffic_source,
-        trim(marketing_source) as marketing_source,
+        {{ trimmed('marketing_source') }} as marketing_source,
         {{ operator_name('operator') }} as operator_name,
-        nullif(trim(country), '') as country,
-        nullif(upper(trim(country_code)), '') as country_code,
+        {{ trimmed('country') }} as country,
+        upper({{ trimmed('country_code') }}) as country_code,
 
         -- numbers
         coalesce(raw_earnings, 0)::number(38, 10) as raw_earnings,

@@ -25,9 +25,9 @@ renamed as (
 
         -- text
         'scrapers' as traffic_source,
-        trim(marketing_source) as marketing_source,
+        {{ trimmed('marketing_source') }} as marketing_source,
         {{ operator_name('operator') }} as operator_name,
-        nullif(trim(country), '') as country,
+        {{ trimmed('country') }} as country,
 
         -- numbers
         coalesce(total_earnings, 0)::number(38, 10) as total_earnings,

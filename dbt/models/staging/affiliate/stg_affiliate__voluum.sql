@@ -25,7 +25,7 @@ renamed as (
 
         -- text
         'voluum' as traffic_source,
-        trim(voluum_brand) as voluum_brand,
+        {{ trimmed('voluum_brand') }} as voluum_brand,
 
         -- numbers
         clicks,

@@ -8,8 +8,8 @@ source as (
 
 renamed as (
     select distinct
-        trim(voluum_brand) as voluum_brand,
-        trim(marketing_source) as marketing_source
+        {{ trimmed('voluum_brand') }} as voluum_brand,
+        {{ trimmed('marketing_source') }} as marketing_source
     from source
 ),
 

@@ -142,6 +142,14 @@ def convert_timezone(statement: Expr, session: Session) -> Expr:
     return statement
 
 
+def trimmed_characters(statement: Expr, session: Session) -> Expr:
+    """TRIM keeps the characters it is to remove: fakesnow loses them on its way to a text."""
+    for node in statement.find_all(exp.Trim):
+        if node.expression:
+            node.set("this", exp.cast(node.this, "varchar", dialect="snowflake"))
+    return statement
+
+
 def _calls(statement: Expr, *names: str) -> list[Expr]:
     wanted = set(names)
     found: list[Expr] = []

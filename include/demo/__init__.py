@@ -1,0 +1,1 @@
+"""The pipelines on this machine, with sample data and what they answer."""
