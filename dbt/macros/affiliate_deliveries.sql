@@ -1,9 +1,9 @@
 {% macro is_due_delivery() -%}
     {%- set range = backfill_range(file_day()) -%}
-    {%- set days = var('affiliate_lookback_days') -%}
+    {%- set days = (config.get('meta') or {}).get('lookback_days') -%}
     {%- if days is not none and (days is not integer or days < 1) -%}
         {{ exceptions.raise_compiler_error(
-            "The variable affiliate_lookback_days is '" ~ days
+            'The look-back of ' ~ this.identifier ~ " is '" ~ days
             ~ "': give a whole number of days above 0, or null for all."
         ) }}
     {%- endif -%}
@@ -32,9 +32,4 @@
             source_file not in (select _source_file from {{ relation }})
             and {{ backfill_range('file_date') or 'true' }}
     {%- endif -%}
-{%- endmacro %}
-
-
-{% macro file_day() -%}
-    try_to_date(left(_source_file, 10), 'YYYY-MM-DD')
 {%- endmacro %}

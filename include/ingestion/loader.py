@@ -313,9 +313,7 @@ def _claim(
     for attempt in raw.attempts_before(delivery.name, content_id):
         raw.forget(attempt)
     checkpoint("cleaned")
-    claim = raw.claim(
-        delivery.name, content_id, delivery.stamp.size, _attempt_id(), again=again
-    )
+    claim = raw.claim(delivery.name, content_id, delivery.stamp.size, _attempt_id(), again=again)
     if claim is not None:
         raw.abandon_others(delivery.name, claim)
     checkpoint("claimed")

@@ -27,7 +27,9 @@ MOST_DAYS, MOST_ROWS = 3_660, 1_000_000
 MANUAL_EVERY = 4
 """Somebody enters something by hand every so many days."""
 
-MARKETING_SOURCES = np.array([f"{name} {n}" for n in (1, 2) for name in ("Atlas", "Beacon", "Cove")])
+MARKETING_SOURCES = np.array(
+    [f"{name} {n}" for n in (1, 2) for name in ("Atlas", "Beacon", "Cove")]
+)
 WITHOUT_DEAL = "Cove 2"
 DEALS = {
     "Atlas 1": ("REVSHARE", "+ 2.5"),

@@ -95,7 +95,7 @@ def test_every_doc_block_is_used(manifest: Node) -> None:
 
 
 UNITS = re.compile(
-    r"(?i)US dollars|fraction|ratio\b|\bdays\b|months of|pieces|number|rank\b|scores?\b|percent"
+    r"(?i)US dollars|currency|fraction|ratio\b|\bdays\b|months of|pieces|number|rank\b|scores?\b|percent"
     r"|1 for average|from 1 to|1 to 50"
 )
 
@@ -172,10 +172,13 @@ def test_incremental_models_can_be_bounded_and_merged_by_key(manifest: Node) -> 
         keys = config["unique_key"]
         columns = set(model["columns"])
         assert {keys} <= columns if isinstance(keys, str) else set(keys) <= columns, model["name"]
-        assert config["incremental_strategy"] == "bucket_merge", model["name"]
-        assert config["meta"]["bucket"], model["name"]
-        assert config["meta"]["window_column"] in columns, model["name"]
-        assert "lookback_months" in config["meta"], model["name"]
+        meta = config["meta"]
+        if config["incremental_strategy"] == "bucket_merge":
+            assert meta["bucket"], model["name"]
+        else:
+            assert config["incremental_strategy"] == "delete+insert", model["name"]
+        assert meta["window_column"] in columns, model["name"]
+        assert any(name.startswith("lookback_") for name in meta), model["name"]
         assert config["cluster_by"], model["name"]
 
 

@@ -7,10 +7,7 @@ web_traffic as (
 ),
 
 scrapers as (
-    select
-        *,
-        null::varchar as country_code
-    from {{ ref('stg_affiliate__scrapers') }}
+    select * from {{ ref('stg_affiliate__scrapers') }}
 ),
 
 variants as (
@@ -21,8 +18,15 @@ daily_clicks as (
     select * from {{ ref('int_affiliate__daily_clicks') }}
 ),
 
+scrapers_by_name as (
+    select
+        *,
+        null::varchar as country_code
+    from scrapers
+),
+
 scrapers_with_operators as (
-    {{ with_operator('scrapers', 'variants') }}
+    {{ with_operator('scrapers_by_name', 'variants') }}
 ),
 
 united as (

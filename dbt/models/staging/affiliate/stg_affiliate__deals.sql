@@ -8,16 +8,24 @@ source as (
 
 renamed as (
     select
-        -- ids
         {{ trimmed('marketing_source') }} as marketing_source,
+        {{ trimmed('deal') }} as deal,
+        {{ trimmed('comments') }} as comments,
+        _row_number as source_row
+    from source
+),
+
+-- A marketing source has one deal: of two in a file, the one further down.
+final as (
+    select
+        -- ids
+        marketing_source,
 
         -- text
-        {{ trimmed('deal') }} as deal,
-        {{ trimmed('comments') }} as comments
-    from source
-    -- A marketing source has one deal: of two in a file, the one further down.
-    qualify
-        row_number() over (partition by {{ trimmed('marketing_source') }} order by _row_number desc) = 1
+        deal,
+        comments
+    from renamed
+    qualify row_number() over (partition by marketing_source order by source_row desc) = 1
 )
 
-select * from renamed
+select * from final

@@ -4,6 +4,11 @@
         incremental_strategy='delete+insert',
         unique_key='source_id',
         on_schema_change='sync_all_columns',
+        cluster_by=['event_date'],
+        meta={
+            'window_column': 'file_date',
+            'lookback_days': var('affiliate_lookback_days'),
+        },
         tags=['affiliate__web_traffic'],
         post_hook="{{ forget_vanished_files(source('affiliate', 'voluum')) }}",
     )
@@ -12,8 +17,12 @@
 with
 
 source as (
+    select * from {{ source('affiliate', 'voluum') }}
+),
+
+due as (
     select *
-    from {{ source('affiliate', 'voluum') }}
+    from source
     where {{ is_due_delivery() }}
 ),
 
@@ -40,7 +49,7 @@ renamed as (
         _row_number as source_row,
         _loaded_at as loaded_at,
         _load_id as load_id
-    from source
+    from due
 )
 
 select * from renamed

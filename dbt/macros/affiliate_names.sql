@@ -1,3 +1,8 @@
+{% macro file_day() -%}
+    try_to_date(left(_source_file, 10), 'YYYY-MM-DD')
+{%- endmacro %}
+
+
 {% macro operator_name(column) -%}
     {{ trimmed("regexp_replace(replace(" ~ column ~ ", 'LOL', ' '), ' +', ' ')") }}
 {%- endmacro %}
