@@ -53,7 +53,7 @@ def affiliate(
     try:
         first = start.date() if start else affiliate_sample.START
         files = affiliate_sample.deliver(start=first, days=days, rows=rows, seed=seed)
-    except (affiliate_sample.SampleDataError, ConfigurationError) as error:
+    except (tpch_sample.SampleDataError, ConfigurationError) as error:
         Console(stderr=True).print(str(error), style="red", markup=False, soft_wrap=True)
         raise typer.Exit(2) from None
     total = sum(file.rows for file in files)

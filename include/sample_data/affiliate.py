@@ -14,6 +14,7 @@ import numpy as np
 import polars as pl
 
 from include.ingestion.landing import landing_folder
+from include.sample_data.tpch import SampleDataError
 from include.warehouse.connection import get_settings
 
 DOMAIN = "affiliate"
@@ -75,10 +76,6 @@ OPERATORS = np.array(
     ],
     dtype=object,
 )
-
-
-class SampleDataError(RuntimeError):
-    """The sample cannot be made; the message says why and what to do."""
 
 
 @dataclass(frozen=True)

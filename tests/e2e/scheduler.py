@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
 from include.orchestration.environment import REPOSITORY
 
@@ -35,20 +36,20 @@ class Scheduler:
         """Switch a DAG on."""
         self.call(f"dags/{dag_id}", "PATCH", {"is_paused": False})
 
-    def trigger(self, dag_id: str, partition_key: str, **conf: Any) -> str:
-        """Start a run for a partition, with values for its params; the run's id."""
-        body = {"logical_date": None, "partition_key": partition_key, "conf": conf}
-        return str(self.call(f"dags/{dag_id}/dagRuns", "POST", body)["dag_run_id"])
-
     def runs(self, dag_id: str) -> list[dict[str, Any]]:
         """The runs of a DAG."""
         found: list[dict[str, Any]] = self.call(f"dags/{dag_id}/dagRuns")["dag_runs"]
         return found
 
+    def last_run(self, dag_id: str) -> dict[str, Any]:
+        """The youngest run of a DAG, which must have one that this Airflow scheduled."""
+        runs = [run for run in self.runs(dag_id) if run["run_type"] != "manual"]
+        assert runs, f"{dag_id} has not run"
+        return max(runs, key=lambda run: str(run["queued_at"]))
+
     def tasks(self, dag_id: str, run_id: str) -> dict[str, str | None]:
         """The state of each task of a run."""
-        run = urllib.request.quote(run_id)  # type: ignore[attr-defined]
-        found = self.call(f"dags/{dag_id}/dagRuns/{run}/taskInstances?limit=200")
+        found = self.call(f"dags/{dag_id}/dagRuns/{quote(run_id)}/taskInstances?limit=200")
         return {task["task_id"]: task["state"] for task in found["task_instances"]}
 
 
