@@ -24,6 +24,8 @@ from include.warehouse.connection import REPOSITORY, ConnectionSettings, env_fil
 ARCHIVE = "archive"
 REJECTED = "rejected"
 POLL_SECONDS = 5.0
+STAMP = "%Y%m%dT%H%M%S"
+"""How the name of an archived file begins: when that was, in UTC."""
 
 
 class _Variables(BaseSettings):
@@ -102,6 +104,24 @@ class Delivery:
                 "it may not be read: give the loader's user permission (chmod a+r) and deliver it "
                 "again."
             ) from None
+
+    def require_dated(self, source: Source) -> None:
+        """Look at the name, where it must tell a day.
+
+        Raises:
+            RefusedError: it tells none.
+        """
+        if source.file_date is None:
+            return
+        try:
+            day = datetime.strptime(self.name, source.file_date)  # noqa: DTZ007
+        except ValueError:
+            day = None
+        # Python also takes 2024-1-5, which would be a second name for one day.
+        if day is None or f"{day:{source.file_date}}" != self.name:
+            raise RefusedError(
+                f"its name must tell its day as {source.file_date}: deliver it under such a name."
+            )
 
     def _resolves_inside(self) -> bool:
         try:
@@ -191,6 +211,25 @@ def archive(source: Source, delivery: Delivery, load_id: str) -> Path | None:
     return _move(delivery, _target(ARCHIVE, source, delivery, load_id))
 
 
+def taken_since(source: Source, root: Path, moment: datetime) -> bool:
+    """Whether a file of the source was loaded and archived at that moment or later.
+
+    Raises:
+        IngestionError: the archive cannot be looked into.
+    """
+    folder = root / ARCHIVE / source.domain / source.name
+    earliest = moment.astimezone(UTC).strftime(STAMP)
+    try:
+        return any(entry.name >= earliest for entry in os.scandir(folder))
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise IngestionError(
+            f"{folder} cannot be looked into ({error.strerror}): make it a folder that the "
+            "loader's user may read."
+        ) from None
+
+
 def set_aside(source: Source, delivery: Delivery, load_id: str, reason: str) -> Path | None:
     """Move a refused file to the rejected area, with the reason in a text file beside it.
 
@@ -209,7 +248,7 @@ def set_aside(source: Source, delivery: Delivery, load_id: str, reason: str) -> 
 def _target(area: str, source: Source, delivery: Delivery, load_id: str) -> Path:
     """A name that tells when, and that two deliveries never share."""
     now = datetime.now(UTC)
-    name = f"{now:%Y%m%dT%H%M%S}-{load_id[-12:]}{secrets.token_hex(3)}-{delivery.name}"
+    name = f"{now:{STAMP}}-{load_id[-12:]}{secrets.token_hex(3)}-{delivery.name}"
     # File systems take 255 bytes.
     while len(os.fsencode(name)) > 240:
         name = name[:-1]

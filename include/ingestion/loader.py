@@ -17,7 +17,7 @@ import shutil
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -163,8 +163,13 @@ def load_source(
     files = []
     with _raw(source, settings) as raw:
         raw.create_book()
-        for delivery in deliveries:
-            files.append(_load_file(raw, delivery, checkpoint))
+        held = _held(raw, deliveries)
+        for place, delivery in enumerate(deliveries):
+            # What a replacing source holds is the last of its deliveries, be it an old content.
+            again = source.load == "replace" and place > held
+            result = _load_file(raw, delivery, checkpoint, again=again)
+            held = place if result.status == "loaded" else held
+            files.append(result)
     return SourceResult(source.title, tuple(files))
 
 
@@ -233,10 +238,22 @@ def _raw(source: Source, settings: ConnectionSettings) -> Iterator[Raw]:
         raise IngestionError(f"{source.title}: {cure}; nothing is loaded twice.") from error
 
 
-def _load_file(raw: Raw, delivery: Delivery, checkpoint: Checkpoint) -> FileResult:
+def _held(raw: Raw, deliveries: Sequence[Delivery]) -> int:
+    """The place of the delivery that a replacing source holds; behind all if it is not there."""
+    if raw.source.load == "replace" and (content_id := raw.held()):
+        for place, delivery in reversed(list(enumerate(deliveries))):
+            with suppress(OSError):
+                if delivery.content_id(raw.source) == content_id:
+                    return place
+    return len(deliveries)
+
+
+def _load_file(
+    raw: Raw, delivery: Delivery, checkpoint: Checkpoint, *, again: bool = False
+) -> FileResult:
     claim = None
     try:
-        claim = _claim(raw, delivery, checkpoint)
+        claim = _claim(raw, delivery, checkpoint, again=again)
         if claim is None:
             return _unchanged(raw, delivery, checkpoint)
         committed = _stage_and_commit(raw, delivery, claim, checkpoint)
@@ -314,16 +331,19 @@ def _refuse_unread(raw: Raw, delivery: Delivery, error: RefusedError) -> FileRes
     return FileResult(delivery.name, "refused", reason=reason, moved_to=moved)
 
 
-def _claim(raw: Raw, delivery: Delivery, checkpoint: Checkpoint) -> Claim | None:
+def _claim(
+    raw: Raw, delivery: Delivery, checkpoint: Checkpoint, *, again: bool = False
+) -> Claim | None:
     """Claim the file and remove what earlier attempts at it left; None if it is loaded."""
     delivery.require_readable()
+    delivery.require_dated(raw.source)
     content_id = delivery.content_id(raw.source)
     checkpoint("fingerprinted")
     # Before the claim, which takes an earlier attempt's name out of the book.
     for attempt in raw.attempts_before(delivery.name, content_id):
         raw.forget(attempt)
     checkpoint("cleaned")
-    claim = raw.claim(delivery.name, content_id, delivery.stamp.size, _attempt_id())
+    claim = raw.claim(delivery.name, content_id, delivery.stamp.size, _attempt_id(), again=again)
     if claim is not None:
         raw.abandon_others(delivery.name, claim)
     checkpoint("claimed")

@@ -267,8 +267,13 @@ class Raw:
 
     # -- the book of loads --------------------------------------------------------------------
 
-    def claim(self, name: str, content_id: str, size: int, attempt_id: str) -> Claim | None:
+    def claim(
+        self, name: str, content_id: str, size: int, attempt_id: str, *, again: bool = False
+    ) -> Claim | None:
         """Claim a delivery, also from whoever has claimed it before; None if it is loaded.
+
+        It is loaded if its name was last loaded with this content. `again` asks that of the source
+        instead: a file that was loaded before another one has made way and is not loaded any more.
 
         One statement decides, so that of two loaders that ask at once each knows where it stands.
 
@@ -283,6 +288,7 @@ class Raw:
             mode=self.source.load,
             load_id=self._next_load_id(content_id),
         )
+        of_name = "" if again else "and source_file = %(name)s"
         self.execute(
             f"""
             merge into {LOADS} as l using (
@@ -293,8 +299,8 @@ class Raw:
                         and status = 'committed' and content_id = %(content_id)s
                         and load_id = (
                             select max(load_id) from {LOADS}
-                            where domain = %(domain)s and source = %(source)s
-                                and source_file = %(name)s and status = 'committed'
+                            where domain = %(domain)s and source = %(source)s {of_name}
+                                and status = 'committed'
                         )
                 )
             ) as n
@@ -319,7 +325,7 @@ class Raw:
         if claimed:
             return Claim(claimed[0][0], attempt_id)
         # Only a committed load is a reason not to load; a claim may also be lost at once.
-        if self._committed_content(name) != content_id:
+        if (self.held() if again else self._committed_content(name)) != content_id:
             raise TakenOverError("another loader took the file over at the same moment.")
         return None
 
@@ -329,6 +335,15 @@ class Raw:
             f"select content_id from {LOADS} where domain = %(domain)s and source = %(source)s"
             " and source_file = %(name)s and status = 'committed' order by load_id desc limit 1",
             self._of_source(name=name),
+        )
+        return cast("str", found[0][0]) if found else None
+
+    def held(self) -> str | None:
+        """The content of the source's last load, which is all that a replacing source holds."""
+        found = self.rows(
+            f"select content_id from {LOADS} where domain = %(domain)s and source = %(source)s"
+            " and status = 'committed' order by load_id desc limit 1",
+            self._of_source(),
         )
         return cast("str", found[0][0]) if found else None
 

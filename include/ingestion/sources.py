@@ -76,8 +76,10 @@ class Column(_Declared):
     aliases: tuple[str, ...] = Field(
         default=(), description="Other headers it is delivered under; CamelCase needs no alias."
     )
-    format: str | None = Field(
-        None, description="How a date or timestamp is written in CSV, such as %d/%m/%Y; else ISO."
+    format: str | Annotated[tuple[str, ...], Field(min_length=1)] | None = Field(
+        None,
+        description="How a date or timestamp is written in CSV, such as %d/%m/%Y, or a list of the "
+        "ways, value by value; else ISO.",
     )
     checks: Checks = Checks()
 
@@ -86,6 +88,11 @@ class Column(_Declared):
         """Of a number; None for every other type."""
         match = _NUMBER.fullmatch(self.type)
         return (int(match[1]), int(match[2])) if match else None
+
+    @property
+    def formats(self) -> tuple[str, ...]:
+        """The declared ways to write a date or timestamp; none if that is ISO's."""
+        return (self.format,) if isinstance(self.format, str) else self.format or ()
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -190,6 +197,11 @@ class Source(_Declared):
         description="Patterns below the landing folder; by default <domain>/<source>/*.csv "
         "and *.csv.gz, or *.parquet.",
     )
+    file_date: str | None = Field(
+        None,
+        description="How the whole file name tells the day it is of, such as %Y-%m-%d.csv; a file "
+        "of another name is refused.",
+    )
     columns: list[Column] = Field(min_length=1)
     load: Literal["merge", "append", "replace", "add"] = Field(
         description="merge by key; append every file's rows; replace the table by each file; add "
@@ -207,6 +219,11 @@ class Source(_Declared):
     archive: bool = Field(True, description="Whether a loaded file leaves the landing folder.")
     if_missing: Literal["fail", "skip"] = "fail"
     wait_minutes: float = Field(0, ge=0, description="How long to wait for a first file.")
+    daily: bool = Field(
+        False,
+        description="Whether a file a day is due: a run does not wait for another one if one was "
+        "taken on its day already, also by another pipeline that loads the source.",
+    )
     settle_seconds: float = Field(
         0, ge=0, description="How long a file must be unchanged before it is taken."
     )

@@ -127,11 +127,13 @@ def parsed(value: pl.Expr, column: Column) -> pl.Expr:
             yes, no = ["true", "t", "yes", "y", "1"], ["false", "f", "no", "n", "0"]
             return pl.when(lower.is_in(yes)).then(True).when(lower.is_in(no)).then(False)
         case "date":
-            return text.str.to_date(column.format or "%Y-%m-%d", strict=False)
-        case _:
-            formats = [column.format] if column.format else _ISO
             return pl.coalesce(
-                text.str.to_datetime(form, time_unit="us", strict=False) for form in formats
+                text.str.to_date(form, strict=False) for form in column.formats or ("%Y-%m-%d",)
+            )
+        case _:
+            return pl.coalesce(
+                text.str.to_datetime(form, time_unit="us", strict=False)
+                for form in column.formats or _ISO
             )
 
 

@@ -10,7 +10,7 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,12 +43,21 @@ class DeliveryTrigger(BaseTrigger):
     """Waits for the first file of a source, without a worker.
 
     Fires with True when a file has landed, with False at the deadline.
+
+    Args:
+        domain: the domain of the source.
+        source: its name.
+        deadline: when to give up, as a Unix time.
+        landing: the landing folder.
+        taken: since when a file that somebody else has taken counts, as a Unix time; None if never.
     """
 
-    def __init__(self, domain: str, source: str, deadline: float, landing: str) -> None:
+    def __init__(
+        self, domain: str, source: str, deadline: float, landing: str, taken: float | None = None
+    ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.domain, self.source, self.deadline = domain, source, deadline
-        self.landing = landing
+        self.landing, self.taken = landing, taken
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """The trigger as Airflow stores it."""
@@ -58,26 +67,26 @@ class DeliveryTrigger(BaseTrigger):
             "source": self.source,
             "deadline": self.deadline,
             "landing": self.landing,
+            "taken": self.taken,
         }
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Fire once."""
         await asyncio.sleep(SETTLING_SECONDS)
-        from include.ingestion.landing import discover
-
         source = load_domain(self.domain).source(self.source)
-        while not (landed := await asyncio.to_thread(discover, source, Path(self.landing))):
+        landing = Path(self.landing)
+        while not (landed := await asyncio.to_thread(_is_there, source, landing, self.taken)):
             if (left := self.deadline - time.time()) <= 0:
                 break
             await asyncio.sleep(min(POLL_SECONDS, left))
-        yield TriggerEvent(bool(landed))  # type: ignore[no-untyped-call]
+        yield TriggerEvent(landed)  # type: ignore[no-untyped-call]
 
 
 class DeliverySensor(BaseOperator):
     """Green when a source has a file waiting; skipped when it may miss or is excluded.
 
     Waits as long as the source declares, counted from its first look; a run without a triggerer
-    looks once.
+    looks once. Of a daily source it is also green if a file was taken on the day of the run.
 
     Args:
         source: what is waited for.
@@ -89,13 +98,14 @@ class DeliverySensor(BaseOperator):
 
     def execute(self, context: Context) -> None:
         """Look, and wait in the triggerer for what is not there yet."""
-        from include.ingestion.landing import discover, landing_folder
+        from include.ingestion.landing import landing_folder
 
         source = load_domain(self.domain).source(self.source_name)
         if self.source_name in (context["params"].get("exclude_sources") or ()):
             raise AirflowSkipException(f"{source.title} is excluded from this run.")
         landing = landing_folder()
-        if discover(source, landing):
+        taken = _beginning(context["dag_run"].run_after).timestamp() if source.daily else None
+        if _is_there(source, landing, taken):
             return
         if is_headless() or not source.wait_minutes:
             self._missing(source, landing)
@@ -105,6 +115,7 @@ class DeliverySensor(BaseOperator):
                 self.source_name,
                 time.time() + source.wait_minutes * 60,
                 str(landing),
+                taken,
             ),
             method_name=self.looked.__name__,
         )
@@ -124,6 +135,21 @@ class DeliverySensor(BaseOperator):
             f"{source.title}: nothing has been delivered: put a file at {where} and clear this "
             "task, or run again with the source in exclude_sources."
         )
+
+
+def _is_there(source: Source, landing: Path, taken: float | None) -> bool:
+    from include.ingestion.landing import discover, taken_since
+
+    if discover(source, landing):
+        return True
+    return taken is not None and taken_since(source, landing, datetime.fromtimestamp(taken, UTC))
+
+
+def _beginning(run_after: datetime) -> datetime:
+    """Midnight before a run, in UTC; an hour before it, if it runs soon after midnight."""
+    run_after = run_after.astimezone(UTC)
+    midnight = run_after.replace(hour=0, minute=0, second=0, microsecond=0)
+    return min(midnight, run_after - timedelta(hours=1))
 
 
 def ingest(domain: str, sources: Sequence[str] | None = None) -> TaskGroup:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -9,6 +10,7 @@ import typer
 from rich.console import Console
 
 from include.ingestion.errors import IngestionError
+from include.sample_data import affiliate as affiliate_sample
 from include.sample_data import gaming as gaming_sample
 from include.sample_data import retail as retail_sample
 from include.sample_data import tpch as tpch_sample
@@ -62,6 +64,29 @@ def gaming(
         f"purchases corrected; the sample reaches {made.played_until}",
         highlight=False,
     )
+
+
+@app.command()
+def affiliate(
+    start: Annotated[
+        datetime | None,
+        typer.Option(formats=["%Y-%m-%d"], help=f"First day; {affiliate_sample.START} by default."),
+    ] = None,
+    days: Annotated[int, typer.Option(help="Days of files.")] = affiliate_sample.DAYS,
+    rows: Annotated[
+        int, typer.Option(help="Rows of a day in the largest source.")
+    ] = affiliate_sample.ROWS,
+    seed: Annotated[int, typer.Option(help="Other numbers.")] = affiliate_sample.SEED,
+) -> None:
+    """Deliver files of the seven affiliate systems into the landing folder."""
+    try:
+        first = start.date() if start else affiliate_sample.START
+        files = affiliate_sample.deliver(start=first, days=days, rows=rows, seed=seed)
+    except (tpch_sample.SampleDataError, ConfigurationError) as error:
+        Console(stderr=True).print(str(error), style="red", markup=False, soft_wrap=True)
+        raise typer.Exit(2) from None
+    total = sum(file.rows for file in files)
+    console.print(f"{len(files)} files with {total:,} rows delivered", highlight=False)
 
 
 @app.command()

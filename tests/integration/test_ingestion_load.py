@@ -174,6 +174,66 @@ def test_a_replacing_source_is_its_latest_delivery_and_keeps_its_file(lane: Lane
     assert sorted(file.name for file in lane.folder.iterdir()) == ["deals new.csv", "deals.csv"]
 
 
+def test_a_replacing_source_takes_back_an_older_content_that_is_delivered_again(
+    lane: Lane,
+) -> None:
+    declared = {"load": "replace", "archive": False}
+    lane.deliver("old.csv", "1,1,a")
+    lane.deliver("new.csv", "2,2,b")
+    lane.load(**declared)
+    assert [row[0] for row in lane.table()] == ["2"]
+    lane.deliver("old.csv", "1,1,a")
+    assert [file.status for file in lane.load(**declared)] == ["unchanged", "loaded"]
+    assert [row[0] for row in lane.table()] == ["1"]
+    assert [file.status for file in lane.load(**declared)] == ["unchanged", "unchanged"]
+
+    # One that comes late and is older than what is held does not stay on top of it.
+    late = lane.deliver("late.csv", "3,3,c")
+    os.utime(late, (1, 1))
+    assert [file.status for file in lane.load(**declared)] == ["loaded", "loaded", "loaded"]
+    assert [row[0] for row in lane.table()] == ["1"]
+    assert {file.status for file in lane.load(**declared)} == {"unchanged"}
+
+    # A file that somebody takes away was delivered all the same.
+    (lane.folder / "old.csv").unlink()
+    assert {file.status for file in lane.load(**declared)} == {"unchanged"}
+    assert [row[0] for row in lane.table()] == ["1"]
+
+
+@pytest.mark.parametrize("name", ["things.csv", "2024-02-30.csv", "2024-1-5.csv", "2024-01-05.CSV"])
+def test_a_name_that_tells_no_day_is_refused_where_it_must(lane: Lane, name: str) -> None:
+    declared = {"load": "append", "file_date": "%Y-%m-%d.csv", "files": [f"{lane.domain}/things/*"]}
+    lane.deliver(name, "1,1,a")
+    lane.deliver("2024-01-05.csv", "2,2,b")
+    refused, loaded = lane.load(**declared)
+    assert (refused.status, loaded.status) == ("refused", "loaded")
+    assert f"{name}: its name must tell its day as %Y-%m-%d.csv" in str(refused.reason)
+    assert [row[0] for row in lane.table()] == ["2"]
+
+
+def test_dates_written_in_several_ways_are_read_value_by_value(lane: Lane) -> None:
+    columns = [
+        Column(name="id"),
+        Column(name="at", type="timestamp", format=("%Y-%m-%d", "%Y/%m/%d %H:%M")),
+        Column(name="on", type="date", format=("%Y/%m/%d", "%d.%m.%Y")),
+    ]
+    lane.deliver(
+        "one.csv",
+        "1,2024-12-28,2024/12/28",
+        "2,2024/12/28 07:30,28.12.2024",
+        "3,2024-02-30,",
+        "4,,2024-12-28",
+        header="id,at,on",
+    )
+    [result] = lane.load(columns=columns, load="append")
+    assert accounts(result) == (4, 2, 2, 0)
+    found = lane.table('"ID", "AT", "ON"')
+    assert [tuple(map(str, row)) for row in found] == [
+        ("1", "2024-12-28 00:00:00", "2024-12-28"),
+        ("2", "2024-12-28 07:30:00", "2024-12-28"),
+    ]
+
+
 def test_a_known_name_is_refused_where_that_is_the_rule(lane: Lane) -> None:
     declared = {"load": "append", "redelivery": "refuse"}
     lane.deliver("one.csv", "1,1,a")

@@ -95,8 +95,8 @@ def test_every_doc_block_is_used(manifest: Node) -> None:
 
 
 UNITS = re.compile(
-    r"(?i)US dollars|fraction|ratio\b|\bdays\b|months of|pieces|number|rank\b|scores?\b|percent"
-    r"|1 for average|from 1 to|1 to 50"
+    r"(?i)US dollars|currency|fraction|ratio\b|\bdays\b|months of|pieces|number|rank\b|scores?\b"
+    r"|percent|1 for average|from 1 to|1 to 50"
 )
 
 

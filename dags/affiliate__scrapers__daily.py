@@ -1,0 +1,44 @@
+"""Affiliate earnings that scrapers read off the operators' pages, every day.
+
+Waits for the files of the scrapers and of Voluum without holding a worker, loads what has landed,
+then builds and tests the scrapers' part of the `affiliate` domain. When all of it is green, the
+asset `affiliate_scrapers` is published for the day.
+
+A source named in `exclude_sources` is neither waited for nor loaded, so that a correction of one
+source can be run by itself.
+"""
+
+from __future__ import annotations
+
+import pendulum
+from airflow.sdk import DAG, Asset, CronPartitionTimetable
+
+from include.orchestration.dag_parts import (
+    check_mode,
+    default_args,
+    exclude_sources_param,
+    pipeline_params,
+    publish,
+)
+from include.orchestration.dbt_tasks import dbt_task_group
+from include.orchestration.ingestion_tasks import ingest
+
+SOURCES = ["scrapers", "voluum"]
+
+with DAG(
+    dag_id="affiliate__scrapers__daily",
+    schedule=CronPartitionTimetable("0 6 * * *", timezone="UTC", key_format="%Y-%m-%d"),
+    start_date=pendulum.datetime(2025, 1, 1, tz="UTC"),
+    catchup=False,
+    max_active_runs=1,
+    default_args=default_args(retries=5),
+    params=pipeline_params() | exclude_sources_param(SOURCES),
+    tags=["affiliate", "dbt", "ingestion"],
+    doc_md=__doc__,
+):
+    (
+        check_mode()
+        >> ingest("affiliate", SOURCES)
+        >> dbt_task_group("affiliate", select=["tag:affiliate__scrapers"], sources=["scrapers"])
+        >> publish(Asset("affiliate_scrapers"))
+    )

@@ -1,0 +1,92 @@
+"""Airflow with a scheduler, as `make up` starts it, and its API."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+from include.orchestration.environment import REPOSITORY
+
+
+@dataclass(frozen=True)
+class Scheduler:
+    """A running Airflow.
+
+    Attributes:
+        url: where it is.
+        token: for its API.
+    """
+
+    url: str
+    token: str
+
+    def call(self, path: str, method: str = "GET", body: Any = None) -> dict[str, Any]:
+        """One request to the API, below its version."""
+        return _call(f"{self.url}/api/v2/{path}", self.token, method, body)
+
+    def unpause(self, dag_id: str) -> None:
+        """Switch a DAG on."""
+        self.call(f"dags/{dag_id}", "PATCH", {"is_paused": False})
+
+    def runs(self, dag_id: str) -> list[dict[str, Any]]:
+        """The runs of a DAG."""
+        found: list[dict[str, Any]] = self.call(f"dags/{dag_id}/dagRuns")["dag_runs"]
+        return found
+
+    def last_run(self, dag_id: str) -> dict[str, Any]:
+        """The youngest run of a DAG, which must have one that this Airflow scheduled."""
+        runs = [run for run in self.runs(dag_id) if run["run_type"] != "manual"]
+        assert runs, f"{dag_id} has not run"
+        return max(runs, key=lambda run: str(run["queued_at"]))
+
+    def tasks(self, dag_id: str, run_id: str) -> dict[str, str | None]:
+        """The state of each task of a run."""
+        found = self.call(f"dags/{dag_id}/dagRuns/{quote(run_id)}/taskInstances?limit=200")
+        return {task["task_id"]: task["state"] for task in found["task_instances"]}
+
+
+@contextmanager
+def scheduler(variables: Mapping[str, str]) -> Iterator[Scheduler]:
+    """Start Airflow for the settings of ``airflow_environment`` and stop it afterwards."""
+    try:
+        up = _orchestration("up", variables)
+        assert up.returncode == 0, up.stderr
+        url = variables["AIRFLOW__API__BASE_URL"]
+        yield Scheduler(url, _call(f"{url}/auth/token")["access_token"])
+    finally:
+        _orchestration("down", variables)
+
+
+def _orchestration(command: str, variables: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+    settings = {name: text for name, text in variables.items() if name.startswith("FIRN_")}
+    settings.pop("FIRN_HEADLESS", None)
+    return subprocess.run(
+        [sys.executable, "-m", "include.orchestration", command],
+        cwd=REPOSITORY,
+        env=os.environ | settings,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def _call(url: str, token: str = "", method: str = "GET", body: Any = None) -> dict[str, Any]:
+    request = urllib.request.Request(  # noqa: S310
+        url,
+        method=method,
+        data=json.dumps(body).encode() if body is not None else None,
+        headers={"Content-Type": "application/json"}
+        | ({"Authorization": f"Bearer {token}"} if token else {}),
+    )
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with opener.open(request, timeout=30) as answer:
+        found: dict[str, Any] = json.load(answer)
+    return found
