@@ -43,23 +43,75 @@
     numbers as (
         select
             words,
-            replace(spelling, ' and ', ' ') as spelling
+            iff(startswith(spelling, 'minus '), -1, 1) as sign,
+            regexp_replace(replace(spelling, ' and ', ' '), '^minus ', '') as spelling
         from spelled
         where regexp_like(spelling, '{{ grammar }}')
     ),
 
-    tokens as (
-        select
-            numbers.words,
-            token.index as place,
-            token.value::varchar as word
-        from numbers, lateral flatten(input => split(numbers.spelling, ' ')) as token
-    ),
-
-    scaled as (
+    parted as (
         select
             words,
-            case word
+            sign,
+            {{ before_word('spelling', 'million') }} as millions,
+            {{ after_word('spelling', 'million') }} as below_million
+        from numbers
+    ),
+
+    triples as (
+        select
+            words,
+            1000000 * sign as factor,
+            millions as spelling
+        from parted
+        union all
+        select
+            words,
+            1000 * sign as factor,
+            {{ before_word('below_million', 'thousand') }} as spelling
+        from parted
+        union all
+        select
+            words,
+            sign as factor,
+            {{ after_word('below_million', 'thousand') }} as spelling
+        from parted
+    ),
+
+    halves as (
+        select
+            words,
+            factor,
+            {{ before_word('spelling', 'hundred') }} as hundreds,
+            {{ after_word('spelling', 'hundred') }} as below_hundred
+        from triples
+    ),
+
+    single_words as (
+        select
+            words,
+            100 * factor as factor,
+            hundreds as word
+        from halves
+        union all
+        select
+            words,
+            factor,
+            split_part(below_hundred, ' ', 1) as word
+        from halves
+        union all
+        select
+            words,
+            factor,
+            split_part(below_hundred, ' ', 2) as word
+        from halves
+    )
+
+    select
+        words,
+        sum(
+            factor::number(38, 0)
+            * case word
             {%- for word in ones + teens %}
                 when '{{ word }}' then {{ loop.index }}
             {%- endfor %}
@@ -67,29 +119,22 @@
                 when '{{ word }}' then {{ 10 + 10 * loop.index }}
             {%- endfor %}
                 else 0
-            end as word_value,
-            lead(word) over (partition by words order by place) = 'hundred' as is_hundreds,
-            max(iff(word = 'thousand', place, -1)) over (partition by words) as thousand_at,
-            max(iff(word = 'million', place, -1)) over (partition by words) as million_at,
-            max(iff(word = 'minus', 1, 0)) over (partition by words) as is_negative,
-            place
-        from tokens
-    )
-
-    select
-        words,
-        (
-            iff(max(is_negative) = 1, -1, 1)
-            * sum(
-                word_value
-                * iff(is_hundreds, 100, 1)
-                * case
-                    when place < million_at then 1000000
-                    when place < thousand_at then 1000
-                    else 1
-                end
-            )
+            end
         )::number(18, 6) as amount
-    from scaled
+    from single_words
     group by words
+{%- endmacro %}
+
+
+{% macro before_word(text, word) -%}
+    iff(contains({{ text }}, ' {{ word }}'), split_part({{ text }}, ' {{ word }}', 1), '')
+{%- endmacro %}
+
+
+{% macro after_word(text, word) -%}
+    iff(
+                contains({{ text }}, ' {{ word }}'),
+                ltrim(split_part({{ text }}, ' {{ word }}', 2)),
+                {{ text }}
+            )
 {%- endmacro %}

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from include.sample_data import forex as forex_sample
 from include.sample_data import tpch as tpch_sample
 from include.warehouse.connection import ConfigurationError, WarehouseUnreachableError
 
@@ -33,6 +34,25 @@ def tpch(
     for table in tables:
         note = "" if table.loaded else "  (unchanged, not loaded again)"
         console.print(f"{table.table:<10}{table.rows:>12,} rows{note}", highlight=False)
+
+
+@app.command()
+def forex(
+    rows: Annotated[int, typer.Option(help="New transactions in each delivery.")] = 10_000,
+    deliveries: Annotated[int, typer.Option(help="Deliveries, each correcting the last.")] = 1,
+    seed: Annotated[int, typer.Option(help="Another number gives other data.")] = forex_sample.SEED,
+    broken: Annotated[bool, typer.Option(help="Also files that must be refused.")] = False,
+) -> None:
+    """Write dirty CSV deliveries of customer transactions into the landing folder."""
+    try:
+        for number in range(1, deliveries + 1):
+            file = forex_sample.deliver(number, rows, seed=seed)
+            console.print(f"{file.file.name}  {file.rows:,} rows", highlight=False)
+        for file in forex_sample.deliver_broken() if broken else ():
+            console.print(f"{file.file.name}  to be refused", highlight=False)
+    except (forex_sample.SampleDataError, ConfigurationError) as error:
+        Console(stderr=True).print(str(error), style="red", markup=False, soft_wrap=True)
+        raise typer.Exit(2) from None
 
 
 if __name__ == "__main__":

@@ -11,7 +11,8 @@
         },
     )
 }}
-{%- set parsed_again = backfill_range('known.transaction_date') %}
+{%- set before, now = 'known.transaction_date', parsed_date('staged.transaction_date') %}
+{%- set new_content = 'staged.loaded_at is distinct from known.loaded_at' %}
 
 with
 
@@ -34,13 +35,11 @@ changed as (
     left join known
         on staged.transaction_id = known.transaction_id
     where
-        {% if parsed_again %}
-            ({{ parsed_again }})
-            or ({{ backfill_range(parsed_date('staged.transaction_date')) }})
-        {% else %}
-            staged.loaded_at is distinct from known.loaded_at
-            and {{ loaded_since('staged', 'known', var('forex_lookback_hours')) }}
-        {% endif %}
+        {{
+            backfill_range(before) ~ ' or ' ~ backfill_range(now)
+            if backfill_range(before)
+            else new_content ~ ' and ' ~ loaded_since('staged', 'known', var('forex_lookback_hours'))
+        }}
 ),
 {%- else -%}
 changed as (
