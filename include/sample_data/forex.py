@@ -27,6 +27,7 @@ import numpy as np
 import polars as pl
 
 from include.ingestion.landing import landing_folder
+from include.sample_data.tpch import SampleDataError
 from include.warehouse.connection import ConnectionSettings, get_settings
 
 DOMAIN, SOURCE = "forex", "customer_transactions"
@@ -94,10 +95,6 @@ _STREAMS = {
         )
     )
 }  # fmt: skip
-
-
-class SampleDataError(RuntimeError):
-    """The deliveries cannot be made; the message says why and what to do."""
 
 
 @dataclass(frozen=True)

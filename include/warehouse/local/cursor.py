@@ -89,6 +89,7 @@ REWRITES: tuple[Callable[[Expr, Session], Expr], ...] = (
     functions.convert_timezone,
     functions.trimmed_characters,
     functions.formatted_moments,
+    functions.attempted_timestamps,
     types.object_keys,
     types.exact_aggregates,
     types.unenforced_keys,
