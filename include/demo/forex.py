@@ -24,7 +24,7 @@ QUESTIONS = {
             to_char(sales_month, 'YYYY-MM') as "Month",
             transaction_count as "Transactions",
             revenue::number(38, 0) as "Revenue",
-            (100 * revenue_growth)::number(5, 1) as "Growth, %"
+            (100 * revenue_growth)::number(38, 1) as "Growth, %"
         from {mart}.mart_forex__sales_monthly
         order by sales_month
         limit 3 offset 1

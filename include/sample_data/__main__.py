@@ -50,7 +50,7 @@ def forex(
             console.print(f"{file.file.name}  {file.rows:,} rows", highlight=False)
         for file in forex_sample.deliver_broken() if broken else ():
             console.print(f"{file.file.name}  to be refused", highlight=False)
-    except (forex_sample.SampleDataError, ConfigurationError) as error:
+    except (tpch_sample.SampleDataError, ConfigurationError) as error:
         Console(stderr=True).print(str(error), style="red", markup=False, soft_wrap=True)
         raise typer.Exit(2) from None
 
