@@ -392,13 +392,14 @@ def _appearing(file: Path) -> Iterator[IO[bytes]]:
     unfinished = file.with_name(f".{file.name}.{secrets.token_hex(4)}")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        with unfinished.open("wb") as handle:
-            yield handle
-        unfinished.replace(file)
+        try:
+            with unfinished.open("wb") as handle:
+                yield handle
+            unfinished.replace(file)
+        finally:
+            unfinished.unlink(missing_ok=True)
     except OSError as error:
         raise SampleDataError(
             f"{file} cannot be written ({error.strerror or error}): make room, give permission, or "
             "set FIRN_LANDING to another folder."
         ) from error
-    finally:
-        unfinished.unlink(missing_ok=True)
