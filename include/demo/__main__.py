@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from include.demo import affiliate, gaming, retail, tpch
+from include.demo import affiliate, forex, gaming, retail, tpch
 from include.demo.run import DemoError, run
 from include.ingestion.errors import IngestionError
 from include.orchestration import local_airflow
@@ -27,7 +27,14 @@ from include.warehouse.connection import (
 )
 
 PIPELINES = {
-    one.domain: one for one in (tpch.PIPELINE, gaming.PIPELINE, affiliate.PIPELINE, retail.PIPELINE)
+    one.domain: one
+    for one in (
+        tpch.PIPELINE,
+        forex.PIPELINE,
+        retail.PIPELINE,
+        affiliate.PIPELINE,
+        gaming.PIPELINE,
+    )
 }
 
 

@@ -11,6 +11,7 @@ from rich.console import Console
 
 from include.ingestion.errors import IngestionError
 from include.sample_data import affiliate as affiliate_sample
+from include.sample_data import forex as forex_sample
 from include.sample_data import gaming as gaming_sample
 from include.sample_data import retail as retail_sample
 from include.sample_data import tpch as tpch_sample
@@ -87,6 +88,25 @@ def affiliate(
         raise typer.Exit(2) from None
     total = sum(file.rows for file in files)
     console.print(f"{len(files)} files with {total:,} rows delivered", highlight=False)
+
+
+@app.command()
+def forex(
+    rows: Annotated[int, typer.Option(help="New transactions in each delivery.")] = 10_000,
+    deliveries: Annotated[int, typer.Option(help="Deliveries, each correcting the last.")] = 1,
+    seed: Annotated[int, typer.Option(help="Another number gives other data.")] = forex_sample.SEED,
+    broken: Annotated[bool, typer.Option(help="Also files that must be refused.")] = False,
+) -> None:
+    """Write dirty CSV deliveries of customer transactions into the landing folder."""
+    try:
+        for number in range(1, deliveries + 1):
+            file = forex_sample.deliver(number, rows, seed=seed)
+            console.print(f"{file.file.name}  {file.rows:,} rows", highlight=False)
+        for file in forex_sample.deliver_broken() if broken else ():
+            console.print(f"{file.file.name}  to be refused", highlight=False)
+    except (tpch_sample.SampleDataError, ConfigurationError) as error:
+        Console(stderr=True).print(str(error), style="red", markup=False, soft_wrap=True)
+        raise typer.Exit(2) from None
 
 
 @app.command()

@@ -627,6 +627,14 @@ class TestWhatClientsRead:
             ("a-b", "22", "a")
         ]
 
+    def test_to_char_of_a_column_keeps_its_format(self, sql):
+        sql("create table t as select '2026-03-01'::date as d, '2026-03-01 07:08'::timestamp as m")
+        found = sql("select to_char(d, 'YYYYMMDD'), to_varchar(m, 'DD.MM.YY HH24:MI') from t")
+        assert found == [("20260301", "01.03.26 07:08")]
+        assert "TO_CHAR with a format" in sql.refusal(
+            "select to_char(column1, '09') from values (1)"
+        )
+
     def test_convert_timezone_keeps_the_zone(self, sql):
         sql("create table t as select convert_timezone('UTC', current_timestamp()) as a")
         assert sql.dicts("describe table t")[0]["type"] == "TIMESTAMP_TZ(9)"

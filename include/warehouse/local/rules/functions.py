@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from sqlglot import Expr, exp
+from sqlglot.dialects.snowflake import Snowflake
 
 from include.warehouse.local.errors import unsupported
 
@@ -162,6 +164,20 @@ def trimmed_characters(statement: Expr, session: Session) -> Expr:
     for node in statement.find_all(exp.Trim):
         if node.expression:
             node.set("this", exp.cast(node.this, "varchar", dialect="snowflake"))
+    return statement
+
+
+def formatted_moments(statement: Expr, session: Session) -> Expr:
+    """TO_CHAR of a column keeps its date format, which is lost where the type is not written."""
+    for node in list(statement.find_all(exp.ToChar)):
+        text = node.args.get("format")
+        if text is None:
+            continue
+        if not (
+            isinstance(text, exp.Literal) and re.search("(?i)YY|MM|DD|HH|MI|SS|MON", text.name)
+        ):
+            raise unsupported("TO_CHAR with a format that is not one of dates is")
+        node.replace(exp.TimeToStr(this=node.this, format=Snowflake.format_time(text)))
     return statement
 
 
