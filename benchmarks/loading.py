@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import csv
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -24,7 +25,7 @@ from include.warehouse.connection import LOCAL_HOST, ConnectionSettings, connect
 DOMAIN = "bench"
 SCHEMA = f"RAW.{DOMAIN.upper()}"
 LITERAL_ROWS = 10
-PANDAS_ROWS = 10_000
+PANDAS_ROWS = 1_000
 """Rows that pandas sends with one INSERT."""
 
 
@@ -73,7 +74,9 @@ class Bench:
             Method(f"MERGE of {LITERAL_ROWS} literal rows", slow_rows // 10, self.merge_literals),
         ]
 
-    def measure(self, rows: int, slow_rows: int, repeat: int, say: Callable[[str], None]) -> list[Method]:
+    def measure(
+        self, rows: int, slow_rows: int, repeat: int, say: Callable[[str], None]
+    ) -> list[Method]:
         """Run every way some times in turn, each into a table of its own that is counted after.
 
         Raises:
@@ -93,7 +96,7 @@ class Bench:
         return methods
 
     def _time(self, method: Method, turn: int) -> float:
-        table = "".join(letter if letter.isalnum() else "_" for letter in method.name).lower() + f"_{turn}"
+        table = re.sub(r"\W+", "_", f"{method.name}_{turn}".lower())
         path = self.folder / DOMAIN / table / f"{table}.csv"
         path.parent.mkdir(parents=True)
         write_csv(path, method.rows)
@@ -176,7 +179,9 @@ class Bench:
             next(lines)
             while rows := list(islice(lines, LITERAL_ROWS)):
                 values = ", ".join(f"({', '.join(map(_literal, row))})" for row in rows)
-                named = ", ".join(f"column{place} as {name}" for place, name in enumerate(COLUMNS, 1))
+                named = ", ".join(
+                    f"column{place} as {name}" for place, name in enumerate(COLUMNS, 1)
+                )
                 execute(_merge(f"{SCHEMA}.{table}", f"(select {named} from values {values})"))
 
 

@@ -24,7 +24,7 @@ from sqlglot import Expr, exp
 from sqlglot.errors import SqlglotError
 
 from include.warehouse.local import dialect
-from include.warehouse.local.errors import unsupported
+from include.warehouse.local.errors import cancelled, unsupported
 from include.warehouse.local.rules import (
     account,
     answers,
@@ -40,6 +40,7 @@ from include.warehouse.local.rules import (
 
 if TYPE_CHECKING:
     from include.warehouse.local.session import Session, TableName
+    from include.warehouse.local.statements import Order
 
 Found = TypeVar("Found")
 Parameters = list[Any] | dict[Any, Any] | None
@@ -136,6 +137,7 @@ class LocalCursor(FakeSnowflakeCursor):
         self._described: list[tuple[Any, ...]] = []
         self._notes: Expr = exp.Select()
         self.transfer: dict[str, Any] | None = None
+        self.order: Order | None = None
 
     @property
     def arrow(self) -> pa.Table | None:
@@ -168,7 +170,7 @@ class LocalCursor(FakeSnowflakeCursor):
         Raises:
             ProgrammingError: what Snowflake's client would see.
         """
-        with self.session.statement():
+        with self.session.statement(self.order):
             try:
                 statement = dialect.parse(command)
                 if not isinstance(statement, exp.Rollback):
@@ -425,7 +427,7 @@ def translate(error: duckdb.Error) -> snowflake.connector.errors.Error:
     if worded := _worded(text):
         return worded
     if isinstance(error, duckdb.InterruptException):
-        return ProgrammingError(msg="SQL execution canceled", errno=604, sqlstate="57014")
+        return cancelled()
     if isinstance(error, duckdb.ConstraintException):
         if "NOT NULL" in text:
             column = text.split(":")[-1].strip().split(".")[-1]
