@@ -1,12 +1,14 @@
-"""``python -m include.sample_data``: fill the local warehouse with generated data."""
+"""``python -m include.sample_data``: generated data for the local warehouse."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
+from include.sample_data import retail as retail_sample
 from include.sample_data import tpch as tpch_sample
 from include.warehouse.connection import ConfigurationError, WarehouseUnreachableError
 
@@ -16,7 +18,7 @@ console = Console()
 
 @app.callback()
 def main() -> None:
-    """Fill the local warehouse with generated data."""
+    """Fill the local warehouse, or its landing folder, with generated data."""
 
 
 @app.command()
@@ -33,6 +35,28 @@ def tpch(
     for table in tables:
         note = "" if table.loaded else "  (unchanged, not loaded again)"
         console.print(f"{table.table:<10}{table.rows:>12,} rows{note}", highlight=False)
+
+
+@app.command()
+def retail(
+    customers: Annotated[int, typer.Option(help="Customers in all.")] = 10_000,
+    transactions: Annotated[int, typer.Option(help="New transactions a day.")] = 50_000,
+    products: Annotated[int, typer.Option(help="Products in all.")] = 200,
+    days: Annotated[int, typer.Option(help="How many days' deliveries to write.")] = 1,
+    seed: Annotated[int, typer.Option(help="Another number, other data.")] = retail_sample.SEED,
+    landing: Annotated[
+        Path | None, typer.Option(help="Where to; by default where the loader looks.")
+    ] = None,
+) -> None:
+    """Write daily deliveries of customers, transactions and products as Parquet."""
+    sizes = retail_sample.Sizes(customers, transactions, products, seed)
+    try:
+        delivered = retail_sample.deliver_days(days, sizes, landing=landing)
+    except (retail_sample.SampleDataError, ConfigurationError) as error:
+        Console(stderr=True).print(str(error), style="red", markup=False, soft_wrap=True)
+        raise typer.Exit(2) from None
+    for file in delivered:
+        console.print(f"{file.rows:>12,} rows  {file.file}", highlight=False, soft_wrap=True)
 
 
 if __name__ == "__main__":
