@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from statistics import median
 from typing import Annotated
 
 import typer
@@ -39,8 +40,8 @@ def loading(
 ) -> None:
     """The loader beside PUT + COPY, pandas and MERGE of literals."""
     try:
-        with _own_warehouse() as (settings, folder):
-            methods = Bench(settings, folder).measure(rows, slow_rows, repeat, console.print)
+        with _own_warehouse() as bench:
+            methods = bench.measure(rows, slow_rows, repeat, console.print)
     except WarehouseError as error:
         Console(stderr=True).print(str(error), style="red", markup=False, soft_wrap=True)
         raise typer.Exit(2) from None
@@ -48,7 +49,7 @@ def loading(
 
 
 @contextmanager
-def _own_warehouse() -> Iterator[tuple[ConnectionSettings, Path]]:
+def _own_warehouse() -> Iterator[Bench]:
     with tempfile.TemporaryDirectory(prefix="firn-bench-") as name:
         home = Path(name)
         # Not the environment's, which may name an account.
@@ -59,7 +60,7 @@ def _own_warehouse() -> Iterator[tuple[ConnectionSettings, Path]]:
         process.start()
         try:
             create_databases(settings)
-            yield settings, home / "landing"
+            yield Bench(settings, home / "landing", int((process.health() or {})["pid"]))
         finally:
             process.stop()
 
@@ -73,14 +74,15 @@ def _free_port() -> int:
 
 def _table(methods: list[Method]) -> Table:
     table = Table("way", box=None)
-    for heading in ("rows", "seconds", "rows/s", "of PUT + COPY"):
+    for heading in ("rows", "seconds", "processor s", "rows/s", "of PUT + COPY"):
         table.add_column(heading, justify="right")
     first = methods[0].rows_per_second
     for method in methods:
         table.add_row(
             method.name,
             f"{method.rows:,}",
-            f"{method.rows / method.rows_per_second:.2f}",
+            f"{median(method.seconds):.2f}",
+            f"{median(method.processor_seconds):.2f}",
             f"{method.rows_per_second:,.0f}",
             f"{method.rows_per_second / first:.3f}",
         )
