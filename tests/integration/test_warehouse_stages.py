@@ -5,32 +5,12 @@ from __future__ import annotations
 import csv
 import gzip
 from decimal import Decimal
-from uuid import uuid4
 
 import duckdb
 import pytest
 from snowflake.connector.errors import DatabaseError
 
 pytestmark = pytest.mark.integration
-
-
-@pytest.fixture
-def schema(warehouse):
-    name = f"S{uuid4().hex[:8].upper()}"
-    with warehouse.connect(database="RAW") as connection:
-        connection.cursor().execute(f"create schema {name}")
-    return name
-
-
-@pytest.fixture
-def sql(warehouse, schema):
-    with warehouse.connect(database="RAW", schema=schema) as connection:
-
-        def run(statement: str):
-            with connection.cursor() as cursor:
-                return cursor.execute(statement).fetchall()
-
-        yield run
 
 
 @pytest.fixture

@@ -15,30 +15,6 @@ from include.warehouse.local.serve import IDLE_LIMIT_VARIABLE
 pytestmark = pytest.mark.integration
 
 
-@pytest.fixture
-def schema(warehouse):
-    name = f"S{uuid4().hex[:8].upper()}"
-    with warehouse.connect(database="ANALYTICS_DEV") as connection:
-        connection.cursor().execute(f"create schema {name}")
-    return name
-
-
-@pytest.fixture
-def session(warehouse, schema):
-    """Opens sessions in one schema and closes them in the end."""
-    opened = []
-
-    def open_session():
-        context = warehouse.connect(database="ANALYTICS_DEV", schema=schema)
-        connection = context.__enter__()
-        opened.append(context)
-        return lambda statement: connection.cursor().execute(statement).fetchall()
-
-    yield open_session
-    for context in opened:
-        context.__exit__(None, None, None)
-
-
 def test_eight_writers_merge_into_one_table_and_all_commit(session):
     fifty = "select seq4() as id, 0 as n from table(generator(rowcount => 50))"
     session()(f"create table t as {fifty}")

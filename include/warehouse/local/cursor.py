@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
 import snowflake.connector.errors
 import sqlglot
 from fakesnow import transforms
@@ -24,11 +25,12 @@ from sqlglot import Expr, exp
 from sqlglot.errors import SqlglotError
 
 from include.warehouse.local import dialect
-from include.warehouse.local.errors import unsupported
+from include.warehouse.local.errors import cancelled, unsupported
 from include.warehouse.local.rules import (
     account,
     answers,
     functions,
+    loading,
     metadata,
     names,
     refusals,
@@ -40,6 +42,7 @@ from include.warehouse.local.rules import (
 
 if TYPE_CHECKING:
     from include.warehouse.local.session import Session, TableName
+    from include.warehouse.local.statements import Order
 
 Found = TypeVar("Found")
 Parameters = list[Any] | dict[Any, Any] | None
@@ -138,6 +141,7 @@ class LocalCursor(FakeSnowflakeCursor):
         self._described: list[tuple[Any, ...]] = []
         self._notes: Expr = exp.Select()
         self.transfer: dict[str, Any] | None = None
+        self.order: Order | None = None
 
     @property
     def arrow(self) -> pa.Table | None:
@@ -170,7 +174,7 @@ class LocalCursor(FakeSnowflakeCursor):
         Raises:
             ProgrammingError: what Snowflake's client would see.
         """
-        with self.session.statement():
+        with self.session.statement(self.order):
             try:
                 statement = dialect.parse(command)
                 if not isinstance(statement, exp.Rollback):
@@ -259,15 +263,20 @@ class LocalCursor(FakeSnowflakeCursor):
                 noted[0].args[key] = value
 
         self._notes = noted[0]
+        target = self._stored_target(statement)
 
         def operation() -> int:
-            with session.atomic() if len(parts) > 1 else nullcontext():
+            # fakesnow notes a COPY in the current database, and a transaction is for one alone.
+            whole = isinstance(parts[0], exp.Copy) and (
+                (target and target[0] == session.database)
+                or loading.by_column_name(parts[0], session)
+            )
+            with session.atomic() if len(parts) > 1 or whole else nullcontext():
                 for part in parts:
                     # fakesnow takes values out of what it is given, and this may run again.
                     self._execute_part(part.copy(), copy(params))
             return self._rowcount or 0
 
-        target = self._stored_target(statement)
         if isinstance(statement, DEFINITIONS):
             new_name = tables.renamed(statement, session)
             session.define(operation, [target] if target else [])
@@ -325,6 +334,10 @@ class LocalCursor(FakeSnowflakeCursor):
         table = names.target(statement) if isinstance(statement, exp.Create) else None
         if isinstance(statement, exp.Merge):
             self._merge(statement, used)
+        elif isinstance(statement, exp.Copy) and (
+            load := loading.by_column_name(statement, self.session)
+        ):
+            self._answer(load.run(self.session), statement)
         elif table is not None and table.catalog == names.TEMPORARY_CATALOG:
             self._create_temporary(statement, table, used)
         else:
@@ -346,10 +359,11 @@ class LocalCursor(FakeSnowflakeCursor):
     def _merge(self, statement: exp.Merge, params: Parameters) -> None:
         """DuckDB's own MERGE, counted into the row that Snowflake answers with."""
         sql = f"{statement.sql(dialect='duckdb')} RETURNING merge_action"
-        self._duck_conn.execute(sql, params)
         counts: Counter[str] = Counter()
-        while rows := self._duck_conn.fetchmany(100_000):
-            counts.update(row[0] for row in rows)
+        batches: Any = self._duck_conn.execute(sql, params).to_arrow_reader(1_000_000)
+        for batch in batches:
+            found: Any = pc.value_counts(batch.column(0))
+            counts.update({one["values"]: one["counts"] for one in found.to_pylist()})
         verbs = {"inserted": "INSERT", "updated": "UPDATE", "deleted": "DELETE"}
         columns = ", ".join(
             f'{counts[verbs[done]]} AS "number of rows {done}"'
@@ -427,7 +441,7 @@ def translate(error: duckdb.Error) -> snowflake.connector.errors.Error:
     if worded := _worded(text):
         return worded
     if isinstance(error, duckdb.InterruptException):
-        return ProgrammingError(msg="SQL execution canceled", errno=604, sqlstate="57014")
+        return cancelled()
     if isinstance(error, duckdb.ConstraintException):
         if "NOT NULL" in text:
             column = text.split(":")[-1].strip().split(".")[-1]

@@ -24,6 +24,11 @@ def unsupported(what: str) -> ProgrammingError:
     )
 
 
+def cancelled() -> ProgrammingError:
+    """A statement that its client, or the loss of it, ended (error 604)."""
+    return ProgrammingError(msg="SQL execution canceled", errno=604, sqlstate="57014")
+
+
 def no_container() -> ProgrammingError:
     """A schema or database that SHOW looks into and that does not exist (error 2043)."""
     return ProgrammingError(

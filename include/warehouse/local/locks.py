@@ -9,6 +9,8 @@ from typing import Protocol
 
 from snowflake.connector.errors import ProgrammingError
 
+from include.warehouse.local import errors
+
 
 class LockOwner(Protocol):
     """A session, as far as locks are concerned."""
@@ -52,9 +54,7 @@ class TableLocks:
                     self._waiting[owner] = table
                     self._refuse_deadlock(owner, table)
                     if cancelled():
-                        raise ProgrammingError(
-                            msg="SQL execution canceled", errno=604, sqlstate="57014"
-                        )
+                        raise errors.cancelled()
                     if time.monotonic() > deadline:
                         raise ProgrammingError(
                             msg=f"Statement has waited too long for the lock on table '{table}'.",

@@ -12,6 +12,7 @@ import uvicorn
 
 from include.warehouse.local.errors import WarehouseError
 from include.warehouse.local.server import Server, logger
+from include.warehouse.local.statements import ABANDONED_SECONDS, Orders
 from include.warehouse.local.store import Store
 
 HOST = "127.0.0.1"
@@ -29,14 +30,16 @@ def serve(folder: Path, port: int) -> None:
         level=logging.INFO,
         stream=sys.stdout,
     )
-    store = Store(folder, float(os.environ.get(IDLE_LIMIT_VARIABLE, "60")))
+    idle_seconds = float(os.environ.get(IDLE_LIMIT_VARIABLE, "60"))
+    store = Store(folder, idle_seconds)
 
     def stop(reason: str) -> None:
         # DuckDB refuses everything after an internal failure; a new process reads its log again.
         logger.critical("%s; stopping, start the local warehouse again", reason)
         os.kill(os.getpid(), signal.SIGTERM)
 
-    server = Server(store, on_fatal=stop)
+    orders = Orders(abandoned_seconds=min(ABANDONED_SECONDS, idle_seconds))
+    server = Server(store, on_fatal=stop, orders=orders)
     uvicorn.run(
         server.app,
         host=HOST,

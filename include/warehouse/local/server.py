@@ -37,6 +37,7 @@ from include.warehouse.local import dialect, wire
 from include.warehouse.local.cursor import LocalCursor
 from include.warehouse.local.errors import WarehouseError, compilation_error
 from include.warehouse.local.session import Session
+from include.warehouse.local.statements import Order, Orders
 from include.warehouse.local.store import Store
 
 logger = logging.getLogger("firn.warehouse")
@@ -52,10 +53,15 @@ class Server:
     Statements run in threads of their own, so that one that waits for a lock stops no other.
     """
 
-    def __init__(self, store: Store, on_fatal: Callable[[str], None] = logger.critical) -> None:
+    def __init__(
+        self,
+        store: Store,
+        on_fatal: Callable[[str], None] = logger.critical,
+        orders: Orders | None = None,
+    ) -> None:
         self.store = store
         self.sessions: dict[str, Session] = {}
-        self.requests: dict[str, Session] = {}
+        self.orders = orders or Orders()
         self.on_fatal = on_fatal
         self.secret = secrets.token_bytes(32)
         self.threads = ThreadPoolExecutor(MAXIMUM_STATEMENTS, thread_name_prefix="statement")
@@ -100,6 +106,7 @@ class Server:
             for token, session in list(self.sessions.items()):
                 if session.idle_seconds() > SESSION_IDLE_SECONDS:
                     del self.sessions[token]
+                    self.orders.forget(session, all_of_it=True)
                     try:
                         await self.thread(session.close)
                     except Exception:
@@ -151,28 +158,35 @@ class Server:
             }
         )
 
-    async def query(self, request: Request) -> JSONResponse:
+    async def query(self, request: Request) -> Response:
         """Run one statement and send its result."""
         session = self.sessions.get(_token(request))
         if session is None:
             return _login_again()
         body = await _body(request)
-        request_id = request.query_params.get("requestId", "")
-        self.requests[request_id] = session
+        request_id = request.query_params.get("requestId") or secrets.token_hex(16)
         base = f"{request.url.scheme}://{request.url.netloc}"
-        started = time.monotonic()
-        try:
-            answer = await self.thread(lambda: self.run(session, body, base))
-        finally:
-            self.requests.pop(request_id, None)
-        logger.debug("statement seconds=%.3f", time.monotonic() - started)
-        return JSONResponse(answer)
+        order = self.orders.find(request_id, session) or self.orders.start(
+            request_id, session, lambda order: self.thread(lambda: self.run(order, body, base))
+        )
+        return await self.answered(order, request)
 
-    def run(self, session: Session, body: dict[str, Any], base_url: str) -> dict[str, Any]:
+    async def answered(self, order: Order, request: Request) -> Response:
+        """The statement's answer, unless its client leaves or it takes too long."""
+
+        async def disconnected() -> None:
+            while (await request.receive())["type"] != "http.disconnect":
+                pass
+
+        answer = await self.orders.answer(order, disconnected())
+        return Response(status_code=499) if answer is None else JSONResponse(answer)
+
+    def run(self, order: Order, body: dict[str, Any], base_url: str) -> dict[str, Any]:
         """The answer to one query request; errors become Snowflake's."""
-        sql = body["sqlText"]
+        session, sql = order.session, body["sqlText"]
         try:
             cursor = session.cursor()
+            cursor.order = order
             if body.get("describeOnly"):
                 cursor.describe_only(sql)
                 return _described(session, cursor, sql)
@@ -266,6 +280,7 @@ class Server:
             return _login_again()
         if request.query_params.get("delete"):
             del self.sessions[token]
+            self.orders.forget(session, all_of_it=True)
             await self.thread(session.close)
         else:
             session.last_used = time.monotonic()
@@ -281,16 +296,18 @@ class Server:
     async def abort(self, request: Request) -> JSONResponse:
         """Cancel the statement that a request started."""
         body = await _body(request)
-        if session := self.requests.get(str(body.get("requestId"))):
-            session.cancel()
+        if order := self.orders.find(str(body.get("requestId"))):
+            order.cancel()
         return _success(None)
 
-    async def result(self, request: Request) -> JSONResponse:
-        """The result of a statement that ran before, by its query id."""
+    async def result(self, request: Request) -> Response:
+        """The result of a statement that ran before or still runs, by its query id."""
         session = self.sessions.get(_token(request))
         if session is None:
             return _login_again()
         query_id = request.path_params["query_id"]
+        if order := self.orders.find(query_id, session):
+            return await self.answered(order, request)
         kept = session.results_cache.get(query_id)
         if kept is None:
             return JSONResponse(
@@ -330,6 +347,7 @@ class Server:
                 "folder": str(self.store.folder),
                 "databases": databases,
                 "sessions": len(self.sessions),
+                "statements": self.orders.running(),
                 "locks": self.store.locks.held(),
                 "pid": os.getpid(),
                 "free_bytes": shutil.disk_usage(self.store.folder).free,

@@ -8,16 +8,19 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import duckdb
 from fakesnow.conn import FakeSnowflakeConnection
 from snowflake.connector.cursor import SnowflakeCursor
 from snowflake.connector.errors import ProgrammingError
 
-from include.warehouse.local.errors import not_found
+from include.warehouse.local.errors import cancelled, not_found
 from include.warehouse.local.rules.answers import literal
 from include.warehouse.local.store import Store
+
+if TYPE_CHECKING:
+    from include.warehouse.local.statements import Order
 
 CONFLICT_SECONDS = 120.0
 RESULTS_KEPT = 4
@@ -79,6 +82,7 @@ class Session(FakeSnowflakeConnection):
         self.cancel_requested = threading.Event()
         self.last_used = time.monotonic()
         self._running = False
+        self._order: Order | None = None
         self._writing = False
         self._rollback_reason = ""
         self._writes: list[tuple[Operation, int]] = []
@@ -138,16 +142,22 @@ class Session(FakeSnowflakeConnection):
     # -- statements ---------------------------------------------------------------------------
 
     @contextlib.contextmanager
-    def statement(self) -> Iterator[None]:
-        """Around each statement: alone in its session, and counted as use of it."""
+    def statement(self, order: Order | None = None) -> Iterator[None]:
+        """Around each statement: alone in its session, and counted as use of it.
+
+        Raises:
+            ProgrammingError: it was cancelled before its turn came.
+        """
         with self.mutex:
-            self._running = True
+            self._running, self._order = True, order
             self.cancel_requested.clear()
-            self.leave_if_gone()
             try:
+                if order is not None and order.cancelled:
+                    raise cancelled()
+                self.leave_if_gone()
                 yield
             finally:
-                self._running = False
+                self._running, self._order = False, None
                 self.last_used = time.monotonic()
 
     def report_server_rollback(self) -> None:
@@ -164,10 +174,11 @@ class Session(FakeSnowflakeConnection):
         """Seconds since the last statement ended; 0 while one runs."""
         return 0.0 if self._running else time.monotonic() - self.last_used
 
-    def cancel(self) -> None:
-        """Interrupt the running statement, also while it waits for a lock."""
-        self.cancel_requested.set()
-        self._duck_conn.interrupt()
+    def cancel(self, order: Order | None = None) -> None:
+        """Interrupt the running statement, if it is this one, also while it waits for a lock."""
+        if order is None or self._order is order:
+            self.cancel_requested.set()
+            self._duck_conn.interrupt()
 
     @property
     def commits_each_statement(self) -> bool:
@@ -281,6 +292,8 @@ class Session(FakeSnowflakeConnection):
             except duckdb.TransactionException as error:
                 if not is_conflict(error) or time.monotonic() > deadline:
                     raise
+                if self.cancel_requested.is_set():
+                    raise cancelled() from None
                 time.sleep(random.uniform(0.01, 0.1))  # noqa: S311
 
     def close(self, retry: bool = True) -> None:

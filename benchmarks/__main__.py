@@ -1,0 +1,93 @@
+"""``python -m benchmarks``: measure on this machine, in a local warehouse of its own."""
+
+from __future__ import annotations
+
+import os
+import socket
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from statistics import median
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.loading import Bench, Method
+from include.warehouse.connection import LOCAL_HOST, ConnectionSettings
+from include.warehouse.local.errors import WarehouseError
+from include.warehouse.local.process import LocalWarehouse
+from include.warehouse.setup import create_databases
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
+console = Console()
+
+
+@app.callback()
+def main() -> None:
+    """Measure on this machine, in a local warehouse that is made for it and removed after."""
+
+
+@app.command()
+def loading(
+    rows: Annotated[int, typer.Option(min=1, help="Rows of the file.")] = 1_000_000,
+    slow_rows: Annotated[
+        int, typer.Option(min=10, help="Rows for pandas; a tenth of them for the literals.")
+    ] = 50_000,
+    repeat: Annotated[int, typer.Option(min=1, help="Runs of each way.")] = 3,
+) -> None:
+    """The loader beside PUT + COPY, pandas and MERGE of literals."""
+    try:
+        with _own_warehouse() as bench:
+            methods = bench.measure(rows, slow_rows, repeat, console.print)
+    except WarehouseError as error:
+        Console(stderr=True).print(str(error), style="red", markup=False, soft_wrap=True)
+        raise typer.Exit(2) from None
+    console.print(_table(methods))
+
+
+@contextmanager
+def _own_warehouse() -> Iterator[Bench]:
+    with tempfile.TemporaryDirectory(prefix="firn-bench-") as name:
+        home = Path(name)
+        # Not the environment's, which may name an account.
+        settings = ConnectionSettings(
+            _env_file=os.devnull, firn_target="local", firn_home=home, firn_local_port=_free_port()
+        )
+        process = LocalWarehouse(settings.warehouse_home, settings.port, settings.run_home)
+        process.start()
+        try:
+            create_databases(settings)
+            yield Bench(settings, home / "landing", int((process.health() or {})["pid"]))
+        finally:
+            process.stop()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((LOCAL_HOST, 0))
+        port: int = probe.getsockname()[1]
+    return port
+
+
+def _table(methods: list[Method]) -> Table:
+    table = Table("way", box=None)
+    for heading in ("rows", "seconds", "processor s", "rows/s", "of PUT + COPY"):
+        table.add_column(heading, justify="right")
+    first = methods[0].rows_per_second
+    for method in methods:
+        table.add_row(
+            method.name,
+            f"{method.rows:,}",
+            f"{median(method.seconds):.2f}",
+            f"{median(method.processor_seconds):.2f}",
+            f"{method.rows_per_second:,.0f}",
+            f"{method.rows_per_second / first:.3f}",
+        )
+    return table
+
+
+if __name__ == "__main__":
+    app()
