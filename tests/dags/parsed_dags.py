@@ -56,6 +56,8 @@ def _describe_task(task: Any) -> dict[str, Any]:
         "owner": task.owner,
         "retries": task.retries,
         "retry_minutes": task.retry_delay.total_seconds() / 60,
+        "longest_retry_minutes": task.max_retry_delay and task.max_retry_delay.total_seconds() / 60,
+        "mapped": task.is_mapped,
         "timeout": task.execution_timeout and task.execution_timeout.total_seconds(),
         "upstream": sorted(task.upstream_task_ids),
         "trigger_rule": task.trigger_rule.value,

@@ -106,6 +106,18 @@ def test_the_orders_pipeline_keeps_its_schedule(scheduled: dict[str, Any]) -> No
     assert {task["retries"] for task in dag["tasks"].values()} == {0, 2}
 
 
+def test_customer_transactions_are_merged_by_mapped_tasks_with_growing_pauses(
+    scheduled: dict[str, Any],
+) -> None:
+    dag = scheduled["dags"]["forex__customer_transactions__hourly"]
+    assert dag["schedule"] == "0 * * * *"
+    assert [name for name, task in dag["tasks"].items() if task["mapped"]] == ["ingest.load"]
+    for name, task in dag["tasks"].items():
+        if name not in {"check_mode", "refused"}:
+            assert (task["retries"], task["retry_minutes"]) == (3, 1), name
+            assert task["longest_retry_minutes"] == 15, name
+
+
 def test_every_pipeline_can_be_rebuilt_whole_or_in_a_range(scheduled: dict[str, Any]) -> None:
     for dag_id, dag in scheduled["dags"].items():
         if dag_id.startswith("platform__"):

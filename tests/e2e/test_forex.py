@@ -1,0 +1,120 @@
+"""The forex pipeline through real Airflow, on a real local warehouse of its own.
+
+The second test goes on where the first one ended.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from include.ingestion.sources import load_domain
+from include.orchestration import local_airflow
+from include.orchestration.builds import NodeResult, builds_folder, read_run_results
+from include.orchestration.environment import airflow_environment
+from include.orchestration.local_warehouse import start_warehouse, stop_warehouse
+from include.orchestration.single_run import DagRunOutcome, run_dag
+from include.sample_data import forex
+from include.warehouse.connection import ConnectionSettings, connect
+from tests.conftest import free_port
+
+pytestmark = [pytest.mark.e2e, pytest.mark.slow]
+
+DAG = "forex__customer_transactions__hourly"
+# One row more than a chunk holds, so that each file is loaded by two tasks.
+ROWS = load_domain("forex").source("customer_transactions").chunk_rows + 1
+INCREMENTAL = (
+    "stg_forex__missing_quantity",
+    "int_forex__parsed_transactions",
+    "int_forex__transactions",
+    "fct_forex__transaction",
+)
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    settings: ConnectionSettings
+    variables: dict[str, str]
+
+    def run(self) -> tuple[DagRunOutcome, dict[str, NodeResult]]:
+        """The outcome, and each node's result by name."""
+        outcome = run_dag(DAG, self.variables)
+        results = read_run_results(builds_folder(DAG, self.variables)) if outcome.built else []
+        return outcome, {node.name: node for node in results}
+
+    def sql(self, statement: str) -> list[tuple[Any, ...]]:
+        with connect(self.settings) as connection, connection.cursor() as cursor:
+            cursor.execute(statement)
+            return [tuple(row) for row in cursor.fetchall()]
+
+
+@pytest.fixture(scope="module")
+def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipeline]:
+    settings = ConnectionSettings(
+        firn_home=tmp_path_factory.mktemp("firn"), firn_local_port=free_port(), firn_user="test"
+    )
+    os.environ["FIRN_AIRFLOW_PORT"] = str(free_port())
+    variables = airflow_environment(headless=True, settings=settings)
+    try:
+        assert start_warehouse(variables)
+        local_airflow.prepare(variables)
+        yield Pipeline(settings, variables)
+    finally:
+        stop_warehouse(variables)
+        del os.environ["FIRN_AIRFLOW_PORT"]
+
+
+def test_chunks_of_a_delivery_become_marts(pipeline: Pipeline) -> None:
+    delivered = forex.deliver(1, ROWS, settings=pipeline.settings)
+    outcome, nodes = pipeline.run()
+    assert outcome.succeeded, "\n".join(outcome.last_lines(40))
+    assert outcome.tasks["publish"] == "success"
+    assert outcome.tasks["forex.mart.mart_forex__sales_monthly"] == "success"
+    log = outcome.log.read_text()
+    assert log.count("starting task_id=ingest.load ") == 2, "one task for each chunk"
+
+    [(rows, delivered_rows, superseded)] = pipeline.sql(
+        "select (select count(*) from RAW.FOREX.CUSTOMER_TRANSACTIONS), delivered, superseded"
+        " from RAW.META.LOADS where status = 'committed'"
+    )
+    assert (rows, delivered_rows) == (ROWS, delivered.rows)
+    assert superseded == delivered.rows - ROWS
+    divided = pipeline.sql(
+        """
+        select
+            (select count(*) from analytics_dev.test_intermediate.int_forex__transactions)
+            + (
+                select count(*)
+                from analytics_dev.test_intermediate.int_forex__rejected_transactions
+            )
+            + (
+                select count(*)
+                from analytics_dev.test_intermediate.int_forex__parsed_transactions
+                where reject_reason is null and quantity is null
+            )
+        """
+    )
+    assert divided == [(ROWS,)]
+    assert {node.status for node in nodes.values()} == {"success", "pass", "warn"}
+
+
+def test_a_refused_file_holds_nothing_back_and_what_is_known_is_not_merged_again(
+    pipeline: Pipeline,
+) -> None:
+    forex.deliver(1, ROWS, settings=pipeline.settings)
+    broken = forex.deliver_broken(settings=pipeline.settings)
+    outcome, nodes = pipeline.run()
+    # The run is red for the refused files alone: everything else is built and published.
+    assert outcome.failed_tasks == ["ingest.refused"] or outcome.failed_tasks == ["refused"]
+    assert outcome.tasks["publish"] == "success"
+    assert {name: nodes[name].rows for name in INCREMENTAL} == dict.fromkeys(INCREMENTAL, 0)
+    landing = pipeline.settings.home / "landing"
+    refused = landing / "rejected" / "forex" / "customer_transactions"
+    assert len(list(refused.glob("*.reason.txt"))) == len(broken) == 4
+    assert not list((landing / "forex" / "customer_transactions").glob("*.csv"))
+    said = "\n".join(outcome.last_lines(10))
+    assert "column customer_city is missing" in said
