@@ -124,7 +124,7 @@ def retail(
     sizes = retail_sample.Sizes(customers, transactions, products, seed)
     try:
         delivered = retail_sample.deliver_days(days, sizes, landing=landing)
-    except (retail_sample.SampleDataError, ConfigurationError) as error:
+    except (tpch_sample.SampleDataError, ConfigurationError) as error:
         Console(stderr=True).print(str(error), style="red", markup=False, soft_wrap=True)
         raise typer.Exit(2) from None
     for file in delivered:

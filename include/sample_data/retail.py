@@ -24,6 +24,7 @@ import pyarrow.parquet as pq
 
 from include.ingestion.landing import discover, landing_folder
 from include.ingestion.sources import load_domain
+from include.sample_data.tpch import SampleDataError
 from include.warehouse.connection import ConnectionSettings, get_settings
 
 DOMAIN = "retail"
@@ -58,10 +59,6 @@ NOUNS = np.array(["Lamp", "Kettle", "Jacket", "Racket", "Puzzle", "Novel", "Spea
 _PRODUCTS_STREAM, _CUSTOMERS_STREAM, _TRANSACTIONS_STREAM = range(3)
 _LAST_CHANGE = 2
 """Days after which the status of a transaction is final."""
-
-
-class SampleDataError(RuntimeError):
-    """The deliveries cannot be made; the message says why and what to do."""
 
 
 @dataclass(frozen=True)

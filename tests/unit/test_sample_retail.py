@@ -14,7 +14,8 @@ import pytest
 
 from include.ingestion.sources import load_domain
 from include.sample_data import retail
-from include.sample_data.retail import START, SampleDataError, Sizes, deliver, deliver_days
+from include.sample_data.retail import START, Sizes, deliver, deliver_days
+from include.sample_data.tpch import SampleDataError
 
 SIZES = Sizes(customers=2_000, transactions=20_000, products=50)
 
