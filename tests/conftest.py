@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +17,9 @@ from snowflake.connector import SnowflakeConnection
 def _is_setting(name: str) -> bool:
     return name.startswith(("FIRN_", "SNOWFLAKE_"))
 
+
+# Where packages of dbt's hub are, for the tests that need them: a folder with one folder each.
+_PACKAGES = os.environ.get("FIRN_DBT_PACKAGES_DIR")
 
 # A developer's own account must be out of reach of every test and of every program a test starts,
 # from the first import on.
@@ -36,6 +39,22 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
         monkeypatch.delenv(name)
     monkeypatch.setenv("FIRN_ENV_FILE", os.devnull)
     return monkeypatch
+
+
+@pytest.fixture(scope="session")
+def dbt_packages() -> Callable[..., Path]:
+    """The folder of downloaded dbt packages; the test is skipped where those it names are not."""
+
+    def folder(*names: str) -> Path:
+        if not _PACKAGES:
+            pytest.skip(f"needs {', '.join(names)}: set FIRN_DBT_PACKAGES_DIR to their folder")
+        found = Path(_PACKAGES)
+        missing = [name for name in names if not (found / name / "dbt_project.yml").exists()]
+        if missing:
+            pytest.skip(f"needs {', '.join(missing)} in FIRN_DBT_PACKAGES_DIR ({found})")
+        return found
+
+    return folder
 
 
 @dataclass(frozen=True)

@@ -62,6 +62,8 @@ def _describe_task(task: Any) -> dict[str, Any]:
         "node": getattr(task, "model_unique_id", None),
         "has_tests": getattr(task, "has_tests", None),
         "doc_md": task.doc_md,
+        "vars": getattr(task, "vars", None),
+        "full_refresh": getattr(task, "full_refresh", None),
     }
 
 

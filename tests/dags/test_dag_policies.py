@@ -117,3 +117,13 @@ def test_every_pipeline_can_be_rebuilt_whole_or_in_a_range(scheduled: dict[str, 
             for wrong in ("2026-02-28", "2026-13-01 00:00:00", "28-02-2026 00:00:00"):
                 assert not re.fullmatch(pattern, wrong), dag_id
         assert dag["tasks"]["check_mode"]["upstream"] == [], dag_id
+        (build,) = (
+            task
+            for task_id, task in dag["tasks"].items()
+            if task_id.endswith(".dbt_producer_watcher")
+        )
+        assert build["full_refresh"] == "{{ params.is_full_refresh }}", dag_id
+        assert build["vars"] == {
+            "backfill_start": "{{ params.backfill_start_date or '' }}",
+            "backfill_end": "{{ params.backfill_end_date or '' }}",
+        }, dag_id

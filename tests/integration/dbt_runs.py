@@ -68,6 +68,7 @@ class DbtRuns:
         name: what FIRN_USER is.
         domain: the folder of the models.
         variables: dbt variables of every command.
+        project: the dbt project.
     """
 
     cursor: SnowflakeCursor
@@ -75,6 +76,7 @@ class DbtRuns:
     name: str
     domain: str
     variables: Mapping[str, object] = field(default_factory=dict)
+    project: Path = PROJECT
 
     def dbt(self, *arguments: str, **variables: object) -> Outcome:
         """Run a dbt command in this process."""
@@ -89,8 +91,8 @@ class DbtRuns:
         done = dbtRunner(callbacks=[listen]).invoke(
             [
                 *arguments,
-                f"--project-dir={PROJECT}",
-                f"--profiles-dir={PROJECT}",
+                f"--project-dir={self.project}",
+                f"--profiles-dir={self.project}",
                 f"--target-path={target}",
                 f"--log-path={self.folder / 'logs'}",
                 f"--vars={chosen}",

@@ -630,3 +630,15 @@ class TestWhatClientsRead:
     def test_convert_timezone_keeps_the_zone(self, sql):
         sql("create table t as select convert_timezone('UTC', current_timestamp()) as a")
         assert sql.dicts("describe table t")[0]["type"] == "TIMESTAMP_TZ(9)"
+
+    def test_what_is_no_moment_is_null_when_it_is_only_tried(self, sql):
+        moment = datetime.datetime.fromisoformat("2025-01-02T10:00:00")
+        for tried in (
+            "try_cast(column1 as timestamp_ntz)",
+            "try_cast(column1 as timestamp)",
+            "try_to_timestamp(column1)",
+            "try_to_timestamp_ntz(column1)",
+            "try_to_timestamp_ntz(column1, 'YYYY-MM-DD HH24:MI:SS')",
+        ):
+            found = sql(f"select {tried} from values ('2025-01-02 10:00:00'), ('x'), (null)")
+            assert found == [(moment,), (None,), (None,)], tried

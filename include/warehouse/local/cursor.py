@@ -88,6 +88,7 @@ REWRITES: tuple[Callable[[Expr, Session], Expr], ...] = (
     types.slashed_dates,
     functions.convert_timezone,
     functions.trimmed_characters,
+    functions.attempted_timestamps,
     types.object_keys,
     types.exact_aggregates,
     types.unenforced_keys,

@@ -20,6 +20,9 @@ CREATE OR REPLACE MACRO _fs_global.main._firn_signed(value) AS (
 CREATE OR REPLACE MACRO _fs_global.main._firn_divisor(value) AS (
     CASE WHEN value = 0 THEN error('Division by zero') ELSE value END
 );
+CREATE OR REPLACE MACRO _fs_global.main._firn_try_timestamp(value) AS (
+    TRY_CAST(value AS TIMESTAMP)
+);
 CREATE OR REPLACE MACRO _fs_global.main._firn_texts(value) AS (CAST(to_json(value) AS VARCHAR[]));
 CREATE OR REPLACE MACRO _fs_global.main._firn_items(value) AS (CAST(to_json(value) AS JSON[]));
 """
@@ -139,6 +142,18 @@ def convert_timezone(statement: Expr, session: Session) -> Expr:
         target, source = node.args.get("target_tz"), node.args.get("source_tz")
         if source is None and isinstance(target, exp.Literal) and target.name.upper() == "UTC":
             node.replace(exp.cast(node.args["timestamp"], "timestamptz", dialect="snowflake"))
+    return statement
+
+
+def attempted_timestamps(statement: Expr, session: Session) -> Expr:
+    """TRY_CAST to a timestamp and TRY_TO_TIMESTAMP give null for what is none; fakesnow fails."""
+    kinds = {exp.DataType.Type.TIMESTAMP, exp.DataType.Type.TIMESTAMPNTZ}
+    for node in reversed(list(statement.find_all(exp.TryCast))):
+        if node.to.this in kinds:
+            node.replace(_macro("_firn_try_timestamp", node.this.copy()))
+    for node in _calls(statement, "TRY_TO_TIMESTAMP", "TRY_TO_TIMESTAMP_NTZ"):
+        if isinstance(node, exp.Anonymous) and len(node.expressions) == 1:
+            node.replace(_macro("_firn_try_timestamp", node.expressions[0].copy()))
     return statement
 
 
