@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from include.quality.workbook import NO_COUNTRY, RESULT, WorkbookError
 
@@ -30,9 +30,8 @@ from great_expectations.expectations.metrics.map_metric_provider import (
 from great_expectations.expectations.metrics.map_metric_provider.multicolumn_condition_partial import (  # noqa: E501
     multicolumn_condition_partial,
 )
-
-if TYPE_CHECKING:
-    from great_expectations.render.renderer_configuration import RendererConfiguration
+from great_expectations.render import LegacyRendererType, RenderedStringTemplateContent
+from great_expectations.render.renderer.renderer import renderer
 
 COLUMNS = [column.upper() for column in RESULT]
 (
@@ -108,13 +107,15 @@ class ExpectRevenueToBeAverageTimesCount(MulticolumnMapExpectation):
     _library_metadata = library_metadata
 
     @classmethod
-    def _prescriptive_template(
-        cls, renderer_configuration: RendererConfiguration[Any]
-    ) -> RendererConfiguration[Any]:
-        renderer_configuration.template_str = (
-            "Revenue must be average revenue times number of purchases, up to rounding."
-        )
-        return renderer_configuration
+    @renderer(renderer_type=LegacyRendererType.PRESCRIPTIVE)
+    def _prescriptive_renderer(cls, *_: Any, **__: Any) -> list[RenderedStringTemplateContent]:
+        sentence = "Revenue must be average revenue times number of purchases, up to rounding."
+        return [
+            RenderedStringTemplateContent(
+                content_block_type="string_template",
+                string_template={"template": sentence, "params": {}},
+            )
+        ]
 
 
 @dataclass(frozen=True)
