@@ -19,8 +19,9 @@
 {%- endmacro %}
 
 
-{# One bound as `yyyy-mm-dd hh:mm:ss`, or none. #}
+{# One bound as `yyyy-mm-dd hh:mm:ss`, or none; nothing while dbt, or a linter, only parses. #}
 {% macro backfill_bound(name) -%}
+    {%- if execute -%}
     {%- set given = var(name) -%}
     {%- set bound = '' if given is none else given | string | trim -%}
     {%- if not bound -%}
@@ -42,4 +43,5 @@
         ) }}
     {%- endif -%}
     {{ return((bound ~ ' 00:00:00')[:19]) }}
+    {%- endif -%}
 {%- endmacro %}

@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from include.demo import tpch
+from include.demo import gaming, retail, tpch
 from include.demo.run import DemoError, run
 from include.ingestion.errors import IngestionError
 from include.orchestration import local_airflow
@@ -26,7 +26,7 @@ from include.warehouse.connection import (
     get_settings,
 )
 
-PIPELINES = {one.domain: one for one in (tpch.PIPELINE,)}
+PIPELINES = {one.domain: one for one in (tpch.PIPELINE, gaming.PIPELINE, retail.PIPELINE)}
 
 
 def main(

@@ -12,13 +12,13 @@ from rich.padding import Padding
 from rich.table import Table
 
 from include.demo.pipeline import Pipeline
-from include.demo.project import Project
 from include.demo.show import Show
 from include.orchestration import local_airflow
 from include.orchestration.builds import NodeResult, builds_folder, read_run_results
 from include.orchestration.environment import airflow_environment
 from include.orchestration.local_warehouse import start_warehouse, stop_warehouse
 from include.orchestration.manifest import manifest_path, read_manifest
+from include.orchestration.project import Project
 from include.orchestration.single_run import DagRunOutcome, run_dag
 from include.warehouse.connection import ConnectionSettings, connect
 

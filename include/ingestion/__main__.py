@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, ParamSpec, TypeVar
 
@@ -15,12 +16,14 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from include.ingestion.database import Span
 from include.ingestion.errors import IngestionError, MissingDeliveryError, shown
 from include.ingestion.landing import discover, landing_folder, wait_for
 from include.ingestion.loader import SourceResult, load_source
 from include.ingestion.raw import REJECTED_ROWS
 from include.ingestion.rejects import open_rejects, write_rejected
 from include.ingestion.sources import (
+    DatabaseFormat,
     Source,
     domains,
     json_schema,
@@ -36,6 +39,8 @@ from include.warehouse.connection import (
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
 console = Console(highlight=False, markup=False)
 errors = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+
+MOMENTS = ["%Y-%m-%d %H:%M:%S", "%Y-%m-%d"]
 
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
@@ -73,15 +78,35 @@ def load(
     wait: Annotated[
         bool, typer.Option("--wait", help="Wait for missing files as long as is declared.")
     ] = False,
+    start: Annotated[
+        datetime | None,
+        typer.Option("--from", formats=MOMENTS, help="Extract again from this event time on, UTC."),
+    ] = None,
+    end: Annotated[
+        datetime | None,
+        typer.Option("--to", formats=MOMENTS, help="Extract again up to here, itself left out."),
+    ] = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Extract everything again from a database.")
+    ] = False,
 ) -> None:
-    """Load what has landed."""
+    """Load what has landed; of a database, what has changed since the last time."""
+    span = _span(start, end, everything)
     settings = get_settings()
     root = landing_folder(settings)
     complete = True
     for source in _chosen(domain, sources or []):
-        found = wait_for(source, root, source.wait_minutes * 60 if wait else 0)
         try:
-            result = load_source(source, settings=settings, landing=root, deliveries=found)
+            if isinstance(source.format, DatabaseFormat):
+                result = load_source(source, settings=settings, landing=root, span=span)
+            elif span:
+                raise IngestionError(
+                    f"{source.title} is delivered as files: --from, --to and --all are for sources "
+                    "in a database; name those after the domain."
+                )
+            else:
+                found = wait_for(source, root, source.wait_minutes * 60 if wait else 0)
+                result = load_source(source, settings=settings, landing=root, deliveries=found)
         except MissingDeliveryError as error:
             errors.print(str(error), style="red")
             complete = False
@@ -92,9 +117,17 @@ def load(
         raise typer.Exit(1)
 
 
+def _span(start: datetime | None, end: datetime | None, everything: bool) -> Span | None:
+    if everything and (start or end):
+        raise IngestionError("--all is without bounds: leave out --from and --to.")
+    if start and end and start >= end:
+        raise IngestionError(f"--from {start} is not before --to {end}: the end is left out.")
+    return Span(start, end) if everything or start or end else None
+
+
 def _report(result: SourceResult) -> None:
     if not result.files:
-        console.print(f"{result.source}: nothing delivered, which its declaration allows.")
+        console.print(f"{result.source}: nothing to load.")
         return
     table = Table(title=result.source, title_justify="left", box=None)
     for name in ("file", "status", "delivered", "loaded", "rejected", "superseded"):
@@ -125,7 +158,7 @@ def list_sources(
     """Show the declared sources, and how many files wait for each."""
     root = landing_folder()
     table = Table(box=None)
-    for heading in ("source", "load", "key", "if missing", "waiting", "files"):
+    for heading in ("source", "load", "key", "if missing", "waiting", "from"):
         table.add_column(heading, overflow="fold", no_wrap=heading == "source")
     for name in [domain] if domain else domains():
         for source in load_domain(name).sources:
@@ -134,11 +167,17 @@ def list_sources(
                 f"{source.load} {source.format.type}",
                 ", ".join(source.key),
                 source.if_missing,
-                str(len(discover(source, root))),
-                " ".join(source.patterns),
+                *_waiting(source, root),
             )
     console.print(table)
     console.print(f"Files are looked for below {root}")
+
+
+def _waiting(source: Source, root: Path) -> tuple[str, str]:
+    """How many files wait, and where; of a database its table."""
+    if isinstance(source.format, DatabaseFormat):
+        return "", source.format.table
+    return str(len(discover(source, root))), " ".join(source.patterns)
 
 
 @app.command()

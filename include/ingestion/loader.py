@@ -27,6 +27,7 @@ import pyarrow.parquet as pq
 from snowflake.connector.errors import Error as SnowflakeError
 from snowflake.connector.errors import OperationalError
 
+from include.ingestion.database import Extract, Span, extract, open_extract
 from include.ingestion.errors import (
     IngestionError,
     MissingDeliveryError,
@@ -37,7 +38,7 @@ from include.ingestion.errors import (
 from include.ingestion.landing import Delivery, Stamp, archive, discover, landing_folder, set_aside
 from include.ingestion.raw import Accounts, Claim, Raw, as_parquet, load_table
 from include.ingestion.reading import Opened, open_file, too_many_rejected
-from include.ingestion.sources import Column, Source
+from include.ingestion.sources import Column, DatabaseFormat, Source
 from include.ingestion.validation import Validated, validate
 from include.warehouse.connection import (
     ConnectionSettings,
@@ -122,17 +123,21 @@ def load_source(
     settings: ConnectionSettings | None = None,
     landing: Path | None = None,
     deliveries: Sequence[Delivery] | None = None,
+    span: Span | None = None,
     checkpoint: Checkpoint = _no_checkpoint,
 ) -> SourceResult:
     """Load everything that has landed for a source; safe to run again after anything.
 
-    A bad file is refused and moved to the rejected area, and the others load.
+    A bad file is refused and moved to the rejected area, and the others load. Of a database what
+    has changed since the last load is extracted first.
 
     Args:
         source: what to load.
         settings: read from the environment if not given.
         landing: the landing folder; read from the environment if not given.
         deliveries: the files, if they have been discovered already.
+        span: of a database, extract this range of event time instead and let it replace what the
+            raw table has of that range.
         checkpoint: told of each step.
 
     Raises:
@@ -142,6 +147,8 @@ def load_source(
     """
     settings = settings or get_settings()
     root = landing or landing_folder(settings)
+    if isinstance(source.format, DatabaseFormat):
+        return _load_from_database(source, settings, root, span, checkpoint)
     if deliveries is None:
         deliveries = discover(source, root)
     checkpoint("discovered")
@@ -159,6 +166,24 @@ def load_source(
         for delivery in deliveries:
             files.append(_load_file(raw, delivery, checkpoint))
     return SourceResult(source.title, tuple(files))
+
+
+def _load_from_database(
+    source: Source,
+    settings: ConnectionSettings,
+    root: Path,
+    span: Span | None,
+    checkpoint: Checkpoint,
+) -> SourceResult:
+    with _raw(source, settings) as raw:
+        raw.create_book()
+        raw.prepare_table(source.columns)
+        since = raw.watermark() if span is None else None
+        delivery = extract(source, root, since=since, span=span, settings=settings)
+        checkpoint("discovered")
+        if delivery is None:
+            return SourceResult(source.title, ())
+        return SourceResult(source.title, (_load_file(raw, delivery, checkpoint),))
 
 
 def prepare_source(source: Source, *, settings: ConnectionSettings | None = None) -> None:
@@ -255,7 +280,12 @@ def _tidy_up(
     """After the commit: nothing here matters to the data, and the next run does it otherwise."""
     raw.forget(claim.attempt_id)
     checkpoint("tidied")
-    moved = archive(raw.source, delivery, claim.load_id) if raw.source.archive else None
+    if isinstance(raw.source.format, DatabaseFormat):
+        # An extract is a copy of what the database has.
+        delivery.path.unlink(missing_ok=True)
+        moved = None
+    else:
+        moved = archive(raw.source, delivery, claim.load_id) if raw.source.archive else None
     checkpoint("archived")
     return FileResult(
         delivery.name,
@@ -328,7 +358,7 @@ def _stage_and_commit(
     load = load_table(claim.attempt_id)
     rejects = load_table(claim.attempt_id, "_REJECTS")
     tally = _Tally()
-    with open_file(raw.source, delivery.path) as opened, _Uploader(raw) as uploader:
+    with _open(raw.source, delivery.path) as (opened, extracted), _Uploader(raw) as uploader:
         raw.create_load_table(load, opened.columns)
         raw.create_reject_table(rejects)
         for number, part in enumerate(_validated(raw.source, opened, tally), start=1):
@@ -356,7 +386,19 @@ def _stage_and_commit(
         rejects,
         tally,
         checkpoint,
+        extracted=extracted,
     )
+
+
+@contextmanager
+def _open(source: Source, path: Path) -> Iterator[tuple[Opened, Extract | None]]:
+    """A delivered file, or an extract with what it says of itself."""
+    if isinstance(source.format, DatabaseFormat):
+        with open_extract(source, path) as found:
+            yield found
+    else:
+        with open_file(source, path) as opened:
+            yield opened, None
 
 
 def _commit(
@@ -371,13 +413,18 @@ def _commit(
     checkpoint: Checkpoint,
     *,
     merged: bool = False,
+    extracted: Extract | None = None,
 ) -> _Committed:
     """The one transaction: rows, rejects, accounts and the entry in the book."""
     added = tuple(sorted(set(raw.prepare_table(columns)) & set(new_columns)))
     checkpoint("table ready")
     with raw.transaction():
         checkpoint("transaction begun")
-        if not merged:
+        if extracted is not None:
+            if extracted.replaces is not None:
+                raw.remove_missing(load, columns, extracted.replaces)
+            raw.add(load, columns, claim, name)
+        elif not merged:
             move = raw.merge if raw.source.load == "merge" else raw.append
             move(load, columns, claim, name)
         checkpoint("rows merged")
@@ -386,7 +433,7 @@ def _commit(
         checkpoint("rejects recorded")
         accounts = raw.account(load, columns, claim, tally.delivered)
         checkpoint("accounted")
-        raw.commit_load(claim, accounts, added)
+        raw.commit_load(claim, accounts, added, extracted.watermark if extracted else None)
     checkpoint("committed")
     return _Committed(accounts, added)
 

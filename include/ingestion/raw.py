@@ -18,8 +18,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from snowflake.connector.errors import Error as SnowflakeError
 
+from include.ingestion.database import Span
 from include.ingestion.errors import IngestionError, RefusedError, TakenOverError
-from include.ingestion.sources import Column, Source
+from include.ingestion.sources import Column, DatabaseFormat, Source
 from include.ingestion.validation import ROW_NUMBER
 
 if TYPE_CHECKING:
@@ -57,7 +58,8 @@ _LOADS_COLUMNS = """
     rejected number(38, 0),
     superseded number(38, 0),
     started_at timestamp_ntz not null,
-    finished_at timestamp_ntz
+    finished_at timestamp_ntz,
+    watermark timestamp_ntz
 """
 _REJECTED_COLUMNS = """
     load_id varchar not null,
@@ -164,6 +166,9 @@ class Raw:
         """The tables that every load is recorded in, and the stage."""
         self.execute("create schema if not exists RAW.META")
         self.execute(f"create table if not exists {LOADS} ({_LOADS_COLUMNS})")
+        if isinstance(self.source.format, DatabaseFormat):
+            # A book that was begun before there were extracts lacks it.
+            self.execute(f"alter table {LOADS} add column if not exists watermark timestamp_ntz")
         self.execute(f"create table if not exists {REJECTED_ROWS} ({_REJECTED_COLUMNS})")
         self.execute(f"create stage if not exists {STAGE}")
 
@@ -369,6 +374,20 @@ class Raw:
         )
         return cast("str | None", latest)
 
+    def watermark(self) -> datetime | None:
+        """Up to where the source's table has been read; None to read all of it.
+
+        An empty raw table has nothing to go on from, whatever was loaded once.
+        """
+        if not self.rows(f"select 1 from {self.table} limit 1"):
+            return None
+        [(latest,)] = self.rows(
+            f"select max(watermark) from {LOADS} where domain = %(domain)s and source = %(source)s"
+            " and status = 'committed'",
+            self._of_source(),
+        )
+        return cast("datetime | None", latest)
+
     def attempts_of(self, load_id: str) -> list[str]:
         """The attempt that committed a load; it may not have lived to remove what it used."""
         found = self.rows(
@@ -471,6 +490,80 @@ class Raw:
             values,
         )
 
+    def add(self, load: str, columns: Sequence[Column], claim: Claim, name: str) -> None:
+        """Add the staged rows that the raw table has not, counted.
+
+        Of fully equal rows it has as many afterwards as the larger of the two holds. So an extract
+        that overlaps the one before adds nothing twice, and what is twice in the source is twice
+        here.
+        """
+        names = [quoted(column.name) for column in columns]
+        self.execute(
+            f"""
+            insert into {self.table} ({", ".join(names)}, {", ".join(map(quoted, METADATA))})
+            select
+                {", ".join(f"s.{column}" for column in names)}, %(name)s, s."_ROW_NUMBER",
+                sysdate(), %(load_id)s, s."_ROW_HASH"
+            from (
+                select
+                    {", ".join(names)}, "_ROW_NUMBER", {row_hash(columns)} as "_ROW_HASH",
+                    row_number() over (
+                        partition by {row_hash(columns)} order by "_ROW_NUMBER"
+                    ) as copy_number
+                from {load}
+            ) as s
+            left join ({self._known(load)}) as k on s."_ROW_HASH" = k."_ROW_HASH"
+            where s.copy_number > coalesce(k.copies, 0)
+            """,
+            {"name": name, "load_id": claim.load_id},
+        )
+
+    def _known(self, load: str) -> str:
+        """How often the raw table holds rows that the staged ones may equal."""
+        database = cast("DatabaseFormat", self.source.format)
+        changed = quoted(database.watermark)
+        return (
+            f'select "_ROW_HASH", count(*) as copies from {self.table}'
+            f" where {changed} is null or {changed} >= (select min({changed}) from {load})"
+            ' group by "_ROW_HASH"'
+        )
+
+    def remove_missing(self, load: str, columns: Sequence[Column], span: Span) -> None:
+        """Delete what the raw table has of a range of event time and the staged rows have not."""
+        database = cast("DatabaseFormat", self.source.format)
+        kind = {column.name: column.type for column in columns}
+        within, values = ["true"], {}
+        for bound, sign, moment in (("start", ">=", span.start), ("end", "<", span.end)):
+            if moment is not None and database.event_time is not None:
+                # Text is in ISO's order, and one without a fraction sorts before one with zeros.
+                value = "" if kind[database.event_time] == "text" else "::timestamp_ntz"
+                within.append(f"{quoted(database.event_time)} {sign} %({bound})s{value}")
+                values[bound] = moment.isoformat(sep=" ")
+        self.execute(
+            f"""
+            delete from {self.table} as t using (
+                select r."_LOAD_ID", r."_ROW_NUMBER"
+                from (
+                    select
+                        "_LOAD_ID", "_ROW_NUMBER", "_ROW_HASH",
+                        row_number() over (
+                            partition by "_ROW_HASH" order by "_LOAD_ID", "_ROW_NUMBER"
+                        ) as copy_number
+                    from {self.table}
+                    where {" and ".join(within)}
+                ) as r
+                left join (
+                    select {row_hash(columns)} as "_ROW_HASH", count(*) as copies
+                    from {load}
+                    group by 1
+                ) as l on r."_ROW_HASH" = l."_ROW_HASH"
+                where r.copy_number > coalesce(l.copies, 0)
+            ) as gone
+            where t."_LOAD_ID" = gone."_LOAD_ID" and t."_ROW_NUMBER" = gone."_ROW_NUMBER"
+            """,
+            values,
+        )
+
     def record_rejects(self, rejects: str, claim: Claim, name: str) -> None:
         """Copy staged rejects into the table of all rejected rows."""
         self.execute(
@@ -525,6 +618,25 @@ class Raw:
                 {"load_id": claim.load_id},
             )
             return self._doubled(load) + int(outdated)
+        if self.source.load == "add":
+            [(known,)] = self.rows(
+                f"""
+                select coalesce(sum(least(l.copies, t.copies)), 0)
+                from (
+                    select {row_hash(columns)} as "_ROW_HASH", count(*) as copies
+                    from {load}
+                    group by 1
+                ) as l
+                join (
+                    select "_ROW_HASH", count(*) as copies
+                    from {self.table}
+                    where "_LOAD_ID" <> %(load_id)s
+                    group by 1
+                ) as t on l."_ROW_HASH" = t."_ROW_HASH"
+                """,
+                {"load_id": claim.load_id},
+            )
+            return int(known)
         if self.source.duplicates == "drop":
             [(doubled,)] = self.rows(
                 f"select count(*) - count(distinct {row_hash(columns)}) from {load}"
@@ -541,18 +653,25 @@ class Raw:
         )
         return int(doubled)
 
-    def commit_load(self, claim: Claim, accounts: Accounts, added: Sequence[str]) -> None:
-        """Record the load as done, inside its transaction.
+    def commit_load(
+        self,
+        claim: Claim,
+        accounts: Accounts,
+        added: Sequence[str],
+        watermark: datetime | None = None,
+    ) -> None:
+        """Record the load as done, inside its transaction; of an extract, how far it has read.
 
         Raises:
             TakenOverError: the load is somebody else's by now.
         """
+        read = ", watermark = %(watermark)s::timestamp_ntz" if watermark else ""
         changed = self.execute(
             f"""
             update {LOADS} set
                 status = 'committed', finished_at = sysdate(), added_columns = %(added)s,
                 delivered = %(delivered)s, loaded = %(loaded)s, rejected = %(rejected)s,
-                superseded = %(superseded)s
+                superseded = %(superseded)s{read}
             where load_id = %(load_id)s and attempt_id = %(attempt_id)s and status = 'started'
             """,
             {
@@ -561,6 +680,7 @@ class Raw:
                 "loaded": accounts.loaded,
                 "rejected": accounts.rejected,
                 "superseded": accounts.superseded,
+                "watermark": watermark.isoformat(sep=" ") if watermark else None,
                 "load_id": claim.load_id,
                 "attempt_id": claim.attempt_id,
             },

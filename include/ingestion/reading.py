@@ -379,6 +379,14 @@ def _parquet(path: Path) -> Iterator[pq.ParquetFile]:
         yield file
 
 
+def text_chunks(file: pq.ParquetFile, rows: int) -> Iterator[Chunk]:
+    """The chunks of a Parquet file whose columns are text."""
+    first = 1
+    for batch in file.iter_batches(batch_size=rows, use_threads=False):
+        yield Chunk(pa.Table.from_batches([batch]), np.arange(first, first + batch.num_rows))
+        first += batch.num_rows
+
+
 def _parquet_chunks(source: Source, columns: list[Column], file: pq.ParquetFile) -> Iterator[Chunk]:
     row = 1
     try:

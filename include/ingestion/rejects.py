@@ -54,7 +54,7 @@ def write_rejected(connection: SnowflakeConnection, source: Source, path: Path) 
     layout = source.format
     if not isinstance(layout, CsvFormat):
         raise IngestionError(
-            f"{source.title} is delivered as Parquet: correct its rows where they come from."
+            f"{source.title} is not delivered as CSV: correct its rows where they come from."
         )
     rows = 0
     names = {"domain": source.domain, "source": source.name}

@@ -26,6 +26,9 @@ FOLDER = Path(__file__).with_name("sources")
 SCHEMA = FOLDER / "schema.json"
 
 Identifier = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,99}$")]
+TableName = Annotated[
+    str, StringConstraints(pattern=r"^([a-z_][a-z0-9_]{0,62}\.)?[a-z_][a-z0-9_]{0,62}$")
+]
 Character = Annotated[str, StringConstraints(min_length=1, max_length=1)]
 Bound = int | float | datetime | date
 
@@ -148,20 +151,49 @@ class ParquetFormat(_Declared):
     type: Literal["parquet"] = "parquet"
 
 
+class DatabaseFormat(_Declared):
+    """A table of the domain's operational database, extracted into Parquet files of text."""
+
+    type: Literal["database"]
+    table: TableName = Field(description="The table, as in sales or app.sales.")
+    watermark: Identifier = Field(
+        description="The column that grows whenever a row is added or changed; extraction follows "
+        "it. Rows without a value are extracted every time."
+    )
+    overlap_minutes: float = Field(
+        60,
+        ge=0,
+        description="How far before the last watermark extraction begins again: longer than any "
+        "transaction of the database stays open. What is known already is not added twice.",
+    )
+    event_time: Identifier | None = Field(
+        None, description="The column that a range is extracted by; null for no ranges."
+    )
+
+    @property
+    def schema_and_table(self) -> tuple[str | None, str]:
+        """The schema, if one is declared, and the table in it."""
+        schema, _, table = self.table.rpartition(".")
+        return schema or None, table
+
+
 class Source(_Declared):
     """One kind of delivery and how it reaches its raw table."""
 
     name: Identifier = Field(description="Its name, and that of the raw table.")
     description: str = ""
-    format: Annotated[CsvFormat | ParquetFormat, Field(discriminator="type")] = CsvFormat()
+    format: Annotated[CsvFormat | ParquetFormat | DatabaseFormat, Field(discriminator="type")] = (
+        CsvFormat()
+    )
     files: list[str] = Field(
         default=[],
         description="Patterns below the landing folder; by default <domain>/<source>/*.csv "
         "and *.csv.gz, or *.parquet.",
     )
     columns: list[Column] = Field(min_length=1)
-    load: Literal["merge", "append", "replace"] = Field(
-        description="merge by key; append every file's rows; replace the table by each file."
+    load: Literal["merge", "append", "replace", "add"] = Field(
+        description="merge by key; append every file's rows; replace the table by each file; add "
+        "the rows that the table has not, of fully equal ones as many as a delivery holds."
     )
     key: list[Identifier] = Field(default=[], description="The columns that identify a row.")
     redelivery: Literal["merge", "replace_file", "refuse"] | None = Field(
@@ -199,11 +231,11 @@ class Source(_Declared):
     @property
     def redelivery_rule(self) -> str:
         """The declared rule or the load's own."""
-        return self.redelivery or ("merge" if self.load == "merge" else "replace_file")
+        return self.redelivery or ("merge" if self.load in ("merge", "add") else "replace_file")
 
     @property
     def patterns(self) -> list[str]:
-        """Where its files land, relative to the landing folder."""
+        """Where its files land, relative to the landing folder; extracted ones too."""
         endings = ["csv", "csv.gz"] if self.format.type == "csv" else ["parquet"]
         return self.files or [f"{self.domain}/{self.name}/*.{ending}" for ending in endings]
 
@@ -248,10 +280,29 @@ class Source(_Declared):
             raise ValueError(f"redelivery: merge needs load: merge, and this is {self.load}")
         if self.load == "merge" and self.redelivery == "replace_file":
             raise ValueError("redelivery: replace_file does not go with load: merge, use merge")
+        if self.load == "add" and (self.redelivery or self.duplicates == "drop"):
+            raise ValueError("load: add has rules of its own: leave out redelivery and duplicates")
+        if (self.load == "add") != isinstance(self.format, DatabaseFormat):
+            raise ValueError("load: add and format: {type: database} go together")
+        if isinstance(self.format, DatabaseFormat):
+            self._check_extraction(self.format)
         for column in self.columns:
             if column.name in self.key and (column.nullable or column.optional):
                 raise ValueError(f"key column {column.name} must have nullable: false")
         return self
+
+    def _check_extraction(self, database: DatabaseFormat) -> None:
+        types = {column.name: column.type for column in self.columns}
+        if types.get(database.watermark) != "timestamp":
+            raise ValueError(f"watermark {database.watermark} must be a column of type timestamp")
+        if database.event_time and types.get(database.event_time) not in ("timestamp", "text"):
+            raise ValueError(
+                f"event_time {database.event_time} must be a column of type timestamp or text"
+            )
+        if self.files or self.allow_new_columns or any(c.optional for c in self.columns):
+            raise ValueError(
+                "files, allow_new_columns and optional columns are for files, not for a database"
+            )
 
 
 class Domain(_Declared):
@@ -350,6 +401,9 @@ class _UniqueKeys(yaml.SafeLoader):
         return super().construct_mapping(node, deep=deep)
 
 
+_FORMATS = ("csv", "parquet", "database")
+
+
 def _problems(file: Path, content: dict[Any, Any], error: ValidationError) -> list[str]:
     """One sentence for each thing that pydantic found."""
     problems = []
@@ -357,7 +411,7 @@ def _problems(file: Path, content: dict[Any, Any], error: ValidationError) -> li
         place: list[str] = []
         value: Any = content
         for part in detail["loc"]:
-            if isinstance(part, str) and part in ("csv", "parquet") and not _has(value, part):
+            if isinstance(part, str) and part in _FORMATS and not _has(value, part):
                 continue  # which of the formats, not a place in the file
             value = value[part] if _has(value, part) else None
             name = value.get("name") if isinstance(value, dict) else None

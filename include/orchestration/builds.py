@@ -7,6 +7,7 @@ import os
 import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,9 @@ class NodeResult:
         seconds: how long it took; 0 while it runs.
         rows: rows written, as the warehouse reported them; None if it did not.
         message: dbt's one line about it.
+        began: when dbt began with it, in UTC; None while it runs and if it was skipped.
+        ended: when dbt was done with it.
+        failures: of a test, how many rows failed it; None if it did not get so far.
     """
 
     unique_id: str
@@ -32,6 +36,9 @@ class NodeResult:
     seconds: float = 0.0
     rows: int | None = None
     message: str = ""
+    began: datetime | None = None
+    ended: datetime | None = None
+    failures: int | None = None
 
     @property
     def name(self) -> str:
@@ -66,6 +73,18 @@ def read_run_results(folder: Path) -> list[NodeResult]:
     return [
         _node(result["unique_id"], result) for result in json.loads(file.read_text())["results"]
     ]
+
+
+def built_at(folder: Path) -> datetime | None:
+    """When the results of the last build were written, in UTC; None if there was none."""
+    file = folder / "run_results.json"
+    if not file.exists():
+        return None
+    return _moment(json.loads(file.read_text())["metadata"]["generated_at"])
+
+
+def _moment(text: str) -> datetime:
+    return datetime.fromisoformat(text)
 
 
 class BuildLog:
@@ -113,6 +132,12 @@ def _event(line: dict[str, Any]) -> Iterator[NodeResult]:
 
 def _node(unique_id: str, result: dict[str, Any]) -> NodeResult:
     rows = (result.get("adapter_response") or {}).get("rows_affected")
+    timing = result.get("timing") or result.get("timing_info") or []
+    began = [_moment(one["started_at"]) for one in timing if one.get("started_at")]
+    ended = [_moment(one["completed_at"]) for one in timing if one.get("completed_at")]
+    failures = result.get("failures")
+    if failures is None:
+        failures = result.get("num_failures")
     return NodeResult(
         unique_id=unique_id,
         kind=unique_id.split(".")[0],
@@ -120,4 +145,7 @@ def _node(unique_id: str, result: dict[str, Any]) -> NodeResult:
         seconds=float(result.get("execution_time") or 0),
         rows=int(rows) if rows is not None else None,
         message=str(result.get("message") or ""),
+        began=min(began, default=None),
+        ended=max(ended, default=None),
+        failures=int(failures) if failures is not None else None,
     )

@@ -73,7 +73,6 @@ def dbt_task_group(
         profiles_yml_filepath=dbt_project() / "profiles.yml",
     )
     content = read_manifest(manifest_path())
-    owned_tests = tests_by_owner(content)
     layers: dict[str, TaskGroup] = {}
 
     def to_task(
@@ -89,7 +88,7 @@ def dbt_task_group(
         return DbtNodeSensor(
             task_id=node.name,
             task_group=layers[layer],
-            has_tests=node.unique_id in owned_tests,
+            has_tests=False,
             extra_context={"dbt_node_config": node.context_dict, "package_name": node.package_name},
             doc_md=content["nodes"][node.unique_id]["description"] or None,
             poke_interval=2,
@@ -105,7 +104,12 @@ def dbt_task_group(
             project_name="firn",
             install_dbt_deps=False,
             # The producer reads its artifacts where Cosmos expects them, in its own copy.
-            env_vars={"DBT_TARGET_PATH": "target", "DBT_LOG_PATH": "logs"},
+            env_vars={
+                "DBT_TARGET_PATH": "target",
+                "DBT_LOG_PATH": "logs",
+                # A test that also reads what another DAG builds runs there, where all of it is.
+                "DBT_INDIRECT_SELECTION": "buildable",
+            },
         ),
         profile_config=profile,
         execution_config=ExecutionConfig(
@@ -134,16 +138,16 @@ def dbt_task_group(
     )
     producer = group.tasks_map[PRODUCER_WATCHER_TASK_ID]
     producer.trigger_rule = TriggerRule.NONE_FAILED
+    nodes = [task for task in group.tasks_map.values() if isinstance(task, DbtNodeSensor)]
+    owned_tests = tests_by_owner(content, {task.model_unique_id for task in nodes})
+    for node in nodes:
+        node.has_tests = node.model_unique_id in owned_tests
     producer.tests_per_model = owned_tests
     builds = builds_folder(producer.dag_id)
     # A log that a program can follow while the build runs: one JSON object per line.
     producer.dbt_cmd_global_flags = ["--log-path", str(builds), "--log-format-file", "json"]
     producer.callback_args = {"folder": str(builds)}
-    first_nodes = [
-        task
-        for task in group.tasks_map.values()
-        if isinstance(task, DbtNodeSensor) and not task.upstream_list
-    ]
+    first_nodes = [node for node in nodes if not node.upstream_list]
     if sources is None or sources:
         freshness = DbtSourceLocalOperator(
             task_id=FRESHNESS_TASK,

@@ -10,7 +10,7 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,14 +19,16 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 from airflow.task.trigger_rule import TriggerRule
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from include.ingestion.sources import Source, load_domain
+from include.ingestion.sources import DatabaseFormat, Source, load_domain
 from include.orchestration.alerts import rows_rejected
 from include.orchestration.environment import is_headless
+from include.orchestration.run_mode import RunMode, RunModeError
 from include.orchestration.watcher import SETTLING_SECONDS
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
+    from include.ingestion.database import Span
     from include.ingestion.loader import FileResult
 
 log = logging.getLogger(__name__)
@@ -128,6 +130,9 @@ class DeliverySensor(BaseOperator):
 def ingest(domain: str, sources: Sequence[str] | None = None) -> TaskGroup:
     """Load what has landed for a domain: per declared source wait, then load.
 
+    A source in a database is not waited for: its task extracts what has changed, or of a run that
+    rebuilds, everything or the range, and loads that.
+
     A refused file does not hold back the rest: the task ``refused`` fails with its reason, and so
     the run ends as failed, after everything else has gone on.
 
@@ -137,15 +142,20 @@ def ingest(domain: str, sources: Sequence[str] | None = None) -> TaskGroup:
     """
     chosen = _chosen(domain, sources)
     with TaskGroup(GROUP) as group:
-        prepared = _prepare.override(task_id="prepare")(domain, [one.name for one in chosen])
+        # All of them: a model may also read sources that another DAG loads.
+        prepared = _prepare.override(task_id="prepare")(
+            domain, [one.name for one in load_domain(domain).sources]
+        )
         loaded = []
         for source in chosen:
             with TaskGroup(source.name):
-                waited = _wait(source)
                 load = _load.override(task_id="load", doc_md=source.description or None)(
                     domain, source.name
                 )
-                prepared >> waited >> load
+                if isinstance(source.format, DatabaseFormat):
+                    prepared >> load
+                else:
+                    prepared >> _wait(source) >> load
             loaded.append(load)
     # Beside the group, so that what follows the group does not wait for it.
     _refused.override(task_id="refused")(domain, [one.name for one in chosen], loaded)
@@ -202,16 +212,36 @@ def _prepare(domain: str, sources: list[str]) -> None:
 
 @task
 def _load(domain: str, source: str) -> Counts:
-    """Load every file that has landed."""
+    """Load every file that has landed, or what a database has."""
     from include.ingestion.errors import MissingDeliveryError
     from include.ingestion.loader import load_source
 
     (declared,) = _chosen(domain, [source])
+    in_database = isinstance(declared.format, DatabaseFormat)
+    span = _span() if in_database else None
     try:
-        return _counted(declared, load_source(declared).files)
+        return _counted(declared, load_source(declared, span=span).files)
     except MissingDeliveryError as error:
         # Somebody else has loaded it since it was seen.
         raise AirflowSkipException(str(error)) from None
+
+
+def _span() -> Span | None:
+    """What a run extracts again: everything, a range, or only what has changed.
+
+    Raises:
+        AirflowFailException: its parameters contradict each other.
+    """
+    from include.ingestion.database import Span
+
+    try:
+        mode = RunMode.from_params(get_current_context()["params"])
+    except RunModeError as error:
+        raise AirflowFailException(str(error)) from None
+    if mode.name == "incremental":
+        return None
+    start, end = (datetime.fromisoformat(one) if one else None for one in (mode.start, mode.end))
+    return Span(start, end)
 
 
 @task

@@ -11,7 +11,7 @@ import hashlib
 import json
 import os
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -59,11 +59,20 @@ def read_manifest(path: Path) -> dict[str, Any]:
     return content
 
 
-def tests_by_owner(manifest: Mapping[str, Any]) -> dict[str, list[str]]:
+def tests_by_owner(
+    manifest: Mapping[str, Any],
+    selected: Collection[str] | None = None,  # noqa: PT028 - no test
+) -> dict[str, list[str]]:
     """Unique ids of a manifest's data tests under the node each one speaks about.
 
     A generic test belongs to the node it is declared on, also when it reads others. A singular
     test belongs to the last of the nodes it reads: those that no other of them is built on.
+
+    Args:
+        manifest: dbt's.
+        selected: the nodes of a build; only the tests that run in it then, as dbt's indirect
+            selection ``buildable`` takes them: those that read these nodes, what these are built
+            on, and nothing else. All tests if not given.
     """
     parents: dict[str, list[str]] = manifest["parent_map"]
 
@@ -76,11 +85,16 @@ def tests_by_owner(manifest: Mapping[str, Any]) -> dict[str, list[str]]:
                 open_ids += parents.get(parent, ())
         return found
 
+    there = set(selected or ())
+    for one in selected or ():
+        there |= ancestors(one)
     owned: dict[str, list[str]] = {}
     for unique_id, node in manifest["nodes"].items():
         if node["resource_type"] != "test":
             continue
         read = set(parents.get(unique_id, ()))
+        if selected is not None and not read <= there:
+            continue
         if node.get("attached_node"):
             owners = {node["attached_node"]}
         else:

@@ -1,12 +1,16 @@
-"""``python -m include.sample_data``: fill the local warehouse with generated data."""
+"""``python -m include.sample_data``: generated data for the warehouse and its sources."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
+from include.ingestion.errors import IngestionError
+from include.sample_data import gaming as gaming_sample
+from include.sample_data import retail as retail_sample
 from include.sample_data import tpch as tpch_sample
 from include.warehouse.connection import ConfigurationError, WarehouseUnreachableError
 
@@ -16,7 +20,7 @@ console = Console()
 
 @app.callback()
 def main() -> None:
-    """Fill the local warehouse with generated data."""
+    """Fill the local warehouse, its landing folder, or a source database with generated data."""
 
 
 @app.command()
@@ -33,6 +37,53 @@ def tpch(
     for table in tables:
         note = "" if table.loaded else "  (unchanged, not loaded again)"
         console.print(f"{table.table:<10}{table.rows:>12,} rows{note}", highlight=False)
+
+
+@app.command()
+def gaming(
+    users: Annotated[int, typer.Option(help="How many play.")] = 100,
+    days: Annotated[int, typer.Option(help="For how many days.")] = 3,
+    seed: Annotated[int, typer.Option(help="Of everything that is drawn.")] = 1,
+    more_minutes: Annotated[
+        int, typer.Option(help="Let so many minutes go by in the sample that is there.")
+    ] = 0,
+) -> None:
+    """Generate the operational database of the game, or let some minutes go by in it."""
+    try:
+        if more_minutes:
+            made = gaming_sample.play_on(more_minutes)
+        else:
+            made = gaming_sample.fill(users, days, seed=seed, progress=console.print)
+    except (tpch_sample.SampleDataError, IngestionError, ConfigurationError) as error:
+        Console(stderr=True).print(str(error), style="red", markup=False, soft_wrap=True)
+        raise typer.Exit(2) from None
+    console.print(
+        f"{made.purchases:,} purchases and {made.spins:,} hourly spins added, {made.corrected:,} "
+        f"purchases corrected; the sample reaches {made.played_until}",
+        highlight=False,
+    )
+
+
+@app.command()
+def retail(
+    customers: Annotated[int, typer.Option(help="Customers in all.")] = 10_000,
+    transactions: Annotated[int, typer.Option(help="New transactions a day.")] = 50_000,
+    products: Annotated[int, typer.Option(help="Products in all.")] = 200,
+    days: Annotated[int, typer.Option(help="How many days' deliveries to write.")] = 1,
+    seed: Annotated[int, typer.Option(help="Another number, other data.")] = retail_sample.SEED,
+    landing: Annotated[
+        Path | None, typer.Option(help="Where to; by default where the loader looks.")
+    ] = None,
+) -> None:
+    """Write daily deliveries of customers, transactions and products as Parquet."""
+    sizes = retail_sample.Sizes(customers, transactions, products, seed)
+    try:
+        delivered = retail_sample.deliver_days(days, sizes, landing=landing)
+    except (retail_sample.SampleDataError, ConfigurationError) as error:
+        Console(stderr=True).print(str(error), style="red", markup=False, soft_wrap=True)
+        raise typer.Exit(2) from None
+    for file in delivered:
+        console.print(f"{file.rows:>12,} rows  {file.file}", highlight=False, soft_wrap=True)
 
 
 if __name__ == "__main__":

@@ -124,6 +124,40 @@ def test_unload_does_not_overwrite_unasked(sql):
     assert len(sql("list @s")) == 1
 
 
+def test_no_rows_are_unloaded_into_no_file(sql):
+    sql("create stage s")
+    sql("create table t as select 1 as id")
+    empty = "(select id from t where false) file_format = (type = parquet) header = true"
+    assert sql(f"copy into @s/t from {empty}") == [(0, 0, 0)]
+    assert sql("list @s") == []
+    sql("copy into @s/t from t file_format = (type = parquet)")
+    before = sql("list @s")
+    assert sql(f"copy into @s/t from {empty} overwrite = true") == [(0, 0, 0)]
+    assert sql("list @s") == before
+
+
+def test_unloaded_parquet_has_the_names_and_types_of_the_query(sql, tmp_path):
+    sql("create stage s")
+    sql(
+        'copy into @s/t from (select 1::number(38, 0) as "id", 1.5::number(38, 2) as "amount",'
+        ' \'x\' as "Name", \'2025-01-02 03:04:05\'::timestamp_ntz as "at", true as "yes",'
+        " '2025-01-02'::date as \"day\")"
+        " file_format = (type = parquet compression = snappy) header = true"
+        " max_file_size = 268435456"
+    )
+    sql(f"get @s 'file://{tmp_path}'")
+    (file,) = tmp_path.glob("*.snappy.parquet")
+    described = duckdb.execute(f"describe select * from '{file}'").fetchall()
+    assert [row[:2] for row in described] == [
+        ("id", "BIGINT"), ("amount", "DECIMAL(38,2)"), ("Name", "VARCHAR"), ("at", "TIMESTAMP"),
+        ("yes", "BOOLEAN"), ("day", "DATE"),
+    ]  # fmt: skip
+    compressions = duckdb.execute(
+        f"select distinct compression from parquet_metadata('{file}')"
+    ).fetchall()
+    assert compressions == [("SNAPPY",)]
+
+
 def test_a_failed_unload_leaves_what_was_there(sql):
     sql("create stage s")
     sql("create table t as select 1 as id")

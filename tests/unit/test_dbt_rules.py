@@ -24,6 +24,15 @@ WAIVERS = {
         "Staged lines carry the date of their order and nothing else of it, as a bounded run needs "
         "it; the order's other columns are joined where lines are priced."
     ),
+    ("a_source_is_read_once", "gaming.purchases"): (
+        "Rows that can be used and rows that cannot are two tables, by one rule in one macro."
+    ),
+    ("a_source_is_read_once", "gaming.spins_hourly"): (
+        "Rows that can be used and rows that cannot are two tables, by one rule in one macro."
+    ),
+    ("sources_are_not_joined_to_each_other", "stg_gaming__rejected"): (
+        "Nothing is joined: the rejected rows of both sources stand below one another."
+    ),
 }
 """What breaks a rule on purpose: the rule, what breaks it, and why it may."""
 

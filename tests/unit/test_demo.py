@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from include.demo.project import Project
 from include.demo.show import Show
 from include.orchestration.builds import NodeResult
 from include.orchestration.environment import REPOSITORY
+from include.orchestration.project import Project
 
 MANIFEST = {
     "nodes": {

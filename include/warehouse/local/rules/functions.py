@@ -148,9 +148,9 @@ def convert_timezone(statement: Expr, session: Session) -> Expr:
 def attempted_timestamps(statement: Expr, session: Session) -> Expr:
     """TRY_CAST to a timestamp and TRY_TO_TIMESTAMP give null for what is none; fakesnow fails."""
     kinds = {exp.DataType.Type.TIMESTAMP, exp.DataType.Type.TIMESTAMPNTZ}
-    for node in reversed(list(statement.find_all(exp.TryCast))):
-        if node.to.this in kinds:
-            node.replace(_macro("_firn_try_timestamp", node.this.copy()))
+    for cast in reversed(list(statement.find_all(exp.TryCast))):
+        if cast.to.this in kinds:
+            cast.replace(_macro("_firn_try_timestamp", cast.this.copy()))
     for node in _calls(statement, "TRY_TO_TIMESTAMP", "TRY_TO_TIMESTAMP_NTZ"):
         if isinstance(node, exp.Anonymous) and len(node.expressions) == 1:
             node.replace(_macro("_firn_try_timestamp", node.expressions[0].copy()))

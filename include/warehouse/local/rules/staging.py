@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 STAGES = "_fs_global._fs_information_schema._fs_stages"
 FILE_BYTES = 16_777_216
 """How large an unloaded file gets unless MAX_FILE_SIZE says otherwise, as on Snowflake."""
+UNLOADED_COLUMNS = ("rows_unloaded", "input_bytes", "output_bytes")
 COMPRESSIONS = {
     ("PARQUET", "AUTO"): ("snappy", ".snappy.parquet"),
     ("PARQUET", "SNAPPY"): ("snappy", ".snappy.parquet"),
@@ -274,6 +275,9 @@ class Unload:
                 f"COPY ({query}) TO {answers.literal(str(written))} "
                 f"(FORMAT {kind}, COMPRESSION {compression}{limit}{settings})"
             ).fetchone()
+            if row is None or not row[0]:
+                # Snowflake writes no file when there are no rows, and leaves those of before.
+                return answers.table(UNLOADED_COLUMNS, [(0, 0, 0)])
             for file in taken:
                 file.unlink(missing_ok=True)
             parts = sorted(written.iterdir()) if written.is_dir() else [written]
@@ -285,8 +289,7 @@ class Unload:
             size = sum(file.stat().st_size for file in self.place.files())
         finally:
             shutil.rmtree(spare, ignore_errors=True)
-        rows = int(row[0]) if row else 0
-        return answers.table(("rows_unloaded", "input_bytes", "output_bytes"), [(rows, size, size)])
+        return answers.table(UNLOADED_COLUMNS, [(int(row[0]), size, size)])
 
     def _name(self, number: int, ending: str) -> str:
         prefix = self.place.path

@@ -1,0 +1,44 @@
+{# Text as a moment, null where it is none: with or without a fraction, with a space or a T. #}
+{% macro gaming_moment(column) -%}
+    coalesce(
+        try_to_timestamp_ntz(replace({{ column }}, 'T', ' '), 'YYYY-MM-DD HH24:MI:SS.FF6'),
+        try_to_timestamp_ntz(replace({{ column }}, 'T', ' '), 'YYYY-MM-DD HH24:MI:SS')
+    )
+{%- endmacro %}
+
+
+{# The number after the equals sign of texts such as PriceInUSD=4.99, null where there is none. #}
+{% macro gaming_revenue(column) -%}
+    try_to_number(
+        regexp_substr(
+            {{ column }}, '^[^=]*=\\s*([+-]?([0-9]+\\.?[0-9]*|\\.[0-9]+))\\s*$', 1, 1, 'e', 1
+        ),
+        12,
+        2
+    )
+{%- endmacro %}
+
+
+{# Why a raw purchase cannot be used; null if it can. Expects the columns of the raw table. #}
+{% macro gaming_purchase_fault() -%}
+    case
+        when coalesce(trim(transaction_id), '') = '' then 'transaction_id is missing'
+        when coalesce(trim(user_id), '') = '' then 'user_id is missing'
+        when {{ gaming_moment('timestamp') }} is null then 'timestamp is no moment'
+        when {{ gaming_revenue('revenue') }} is null then 'revenue has no number after ='
+        when {{ gaming_revenue('revenue') }} < 0 then 'revenue is negative'
+        when {{ gaming_revenue('revenue') }} = 0 then 'revenue is zero'
+    end
+{%- endmacro %}
+
+
+{# Why a raw row of spins cannot be used; null if it can. Expects the columns of the raw table. #}
+{% macro gaming_spins_fault() -%}
+    case
+        when coalesce(trim(user_id), '') = '' then 'user_id is missing'
+        when coalesce(trim(country), '') = '' then 'country is missing'
+        when {{ gaming_moment('timestamp') }} is null then 'timestamp is no moment'
+        when total_spins is null then 'total_spins is missing'
+        when total_spins < 0 then 'total_spins is negative'
+    end
+{%- endmacro %}

@@ -1,0 +1,13 @@
+{#
+    A quotient of exact numbers, rounded half away from zero. Casting a division would not do: the
+    local warehouse divides in floating point, where 2.01 / 2 is a little less than 1.005.
+#}
+{% macro rounded_ratio(numerator, denominator, decimals) -%}
+    {%- set scale = 10 ** decimals -%}
+    (
+        sign({{ numerator }}) * floor(
+            ({{ 2 * scale }} * abs({{ numerator }}) + {{ denominator }})
+            / nullif(2 * {{ denominator }}, 0)
+        ) / {{ scale }}
+    )::number(38, {{ decimals }})
+{%- endmacro %}

@@ -1,0 +1,101 @@
+"""A DAG that starts another one when what that one builds has become too old."""
+
+from __future__ import annotations
+
+import logging
+from datetime import timedelta
+from typing import Any, cast
+
+from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
+from airflow.sdk import TaskGroup, get_current_context, task
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
+
+from include.orchestration.environment import is_headless
+from include.orchestration.run_mode import END, FULL_REFRESH, START, RunMode, RunModeError
+
+log = logging.getLogger(__name__)
+
+ACTIVE = ["queued", "running"]
+GROUP = "follow_up"
+
+
+def trigger_when_stale(
+    dag_id: str, *, mart: str, newest: str, older_than: timedelta = timedelta(hours=1)
+) -> TaskGroup:
+    """Start another DAG, without waiting for it, if a mart has become too old or is empty.
+
+    It is not started while a run of it is queued or running. A run that rebuilds everything or a
+    range starts it in any case, with the same parameters; a second run waits for the first.
+
+    Args:
+        dag_id: the DAG that builds the mart, with the parameters of ``pipeline_params``.
+        mart: the model.
+        newest: its column of UTC times that says how far it reaches.
+        older_than: how old the newest row may be.
+    """
+    with TaskGroup(GROUP) as group:
+        wanted = _check_freshness.override(task_id="check_freshness")(
+            dag_id, mart, newest, older_than.total_seconds()
+        )
+        TriggerDagRunOperator(
+            task_id="trigger",
+            trigger_dag_id=dag_id,
+            conf=cast("dict[str, Any]", wanted),
+            wait_for_completion=False,
+            doc_md=f"Starts `{dag_id}` and does not wait for it.",
+        )
+    return group
+
+
+@task
+def _check_freshness(dag_id: str, mart: str, newest: str, limit: float) -> dict[str, Any]:
+    """The parameters to start the other DAG with; skipped if it need not run."""
+    context = get_current_context()
+    try:
+        mode = RunMode.from_params(context["params"])
+    except RunModeError as error:
+        raise AirflowFailException(str(error)) from None
+    if is_headless():
+        raise AirflowSkipException(f"There is no scheduler that could run {dag_id}: run it next.")
+    if mode.name == "incremental":
+        age = age_in_seconds(mart, newest)
+        if age is not None and age <= limit:
+            raise AirflowSkipException(f"{mart} is {age / 60:.0f} minutes old, which is fresh.")
+        log.info("%s is %s", mart, "empty" if age is None else f"{age / 60:.0f} minutes old")
+        if active := context["ti"].get_dr_count(dag_id=dag_id, states=ACTIVE):
+            raise AirflowSkipException(f"{dag_id} has {active} run queued or running already.")
+    return {
+        FULL_REFRESH: mode.name == "full_refresh",
+        START: mode.start or None,
+        END: mode.end or None,
+    }
+
+
+def age_in_seconds(mart: str, newest: str) -> float | None:
+    """How long ago the newest time in a mart is; None if it has no rows or is not there.
+
+    Args:
+        mart: the model.
+        newest: its column of UTC times.
+
+    Raises:
+        WarehouseUnreachableError: the warehouse takes no connection.
+    """
+    from include.warehouse.connection import connect, get_settings
+
+    settings = get_settings()
+    schema = f"{settings.schema_prefix}mart"
+    with connect(settings) as connection, connection.cursor() as cursor:
+        cursor.execute(
+            "select count(*) from information_schema.tables"
+            " where table_schema = %s and table_name = %s",
+            (schema.upper(), mart.upper()),
+        )
+        if cursor.fetchall() == [(0,)]:
+            return None
+        # Names are those of this project, not a user's.
+        cursor.execute(
+            f"select datediff(second, max({newest}), sysdate()) from {schema}.{mart}"  # noqa: S608
+        )
+        [(age,)] = cursor.fetchall()
+        return None if age is None else float(age)

@@ -1,0 +1,415 @@
+"""What a run of a domain's DAG did, layer by layer: for people in the log, for charts in a table.
+
+`RAW.META.RUN_SUMMARY` has one row per run and layer: source, staging, intermediate, mart, export.
+"""
+
+# ruff: noqa: S608 - relations are named by the dbt project; every value is bound.
+from __future__ import annotations
+
+import io
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.table import Table
+
+from include.orchestration.builds import NodeResult
+from include.orchestration.project import LAYERS, Project
+from include.warehouse.connection import ConnectionSettings, connect, get_settings
+
+if TYPE_CHECKING:
+    from snowflake.connector.cursor import SnowflakeCursor
+
+TABLE = "RAW.META.RUN_SUMMARY"
+EXPORT = "export"
+SUCCESS, WARNING, FAILED, NOT_RUN = "success", "warning", "failed", "not run"
+_FAILED_STATES = {"failed", "up_for_retry"}
+_MOST_CHARACTERS = 4_000
+
+_COLUMNS = {
+    "dag_id": "varchar not null",
+    "run_id": "varchar not null",
+    "domain": "varchar not null",
+    "target": "varchar not null",
+    "layer": "varchar not null",
+    "position": "number(38, 0) not null",
+    "status": "varchar not null",
+    "began_at": "timestamp_ntz",
+    "ended_at": "timestamp_ntz",
+    "seconds": "number(38, 3)",
+    "table_count": "number(38, 0) not null",
+    "row_count": "number(38, 0)",
+    "delivered": "number(38, 0)",
+    "loaded": "number(38, 0)",
+    "rejected": "number(38, 0)",
+    "superseded": "number(38, 0)",
+    "tests_passed": "number(38, 0) not null",
+    "tests_warned": "number(38, 0) not null",
+    "tests_failed": "number(38, 0) not null",
+    "tests_skipped": "number(38, 0) not null",
+    "problems": "varchar",
+    "recorded_at": "timestamp_ntz not null",
+}
+
+
+@dataclass(frozen=True)
+class Layer:
+    """What a run did in one layer.
+
+    Attributes:
+        layer: source, staging, intermediate, mart or export.
+        status: success, warning (a test warned), failed, or not run.
+        began_at: when the first of it began, in UTC; None if nothing ran.
+        ended_at: when the last of it ended.
+        table_count: tables and views of the layer; of an export, those that were written.
+        row_count: rows in them now; None if they could not be counted.
+        delivered: rows in the files of this run; None for a layer that loads none.
+        loaded, rejected, superseded: what became of them.
+        tests_passed, tests_warned, tests_failed, tests_skipped: the layer's tests.
+        problems: a line for each failed task, refused file, and test that warned or failed.
+    """
+
+    layer: str
+    status: str = NOT_RUN
+    began_at: datetime | None = None
+    ended_at: datetime | None = None
+    table_count: int = 0
+    row_count: int | None = None
+    delivered: int | None = None
+    loaded: int | None = None
+    rejected: int | None = None
+    superseded: int | None = None
+    tests_passed: int = 0
+    tests_warned: int = 0
+    tests_failed: int = 0
+    tests_skipped: int = 0
+    problems: tuple[str, ...] = ()
+
+    @property
+    def seconds(self) -> float | None:
+        """From the first beginning to the last end."""
+        if self.began_at is None or self.ended_at is None:
+            return None
+        return (self.ended_at - self.began_at).total_seconds()
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run of a DAG, as far as it has got.
+
+    Attributes:
+        began_at: when it began, in UTC.
+        states: the state of each task by its id; a mapped task may have several.
+    """
+
+    dag_id: str
+    run_id: str
+    domain: str
+    began_at: datetime
+    states: Mapping[str, Collection[str]]
+
+    def failed(self, *groups: str) -> list[str]:
+        """The failed tasks that are of some groups, or are them."""
+        return sorted(
+            task
+            for task, states in self.states.items()
+            if _FAILED_STATES & set(states)
+            and any(task == group or task.startswith(f"{group}.") for group in groups)
+        )
+
+
+@dataclass(frozen=True)
+class Loads:
+    """The loads of a run together, from the book of loads."""
+
+    began_at: datetime | None = None
+    ended_at: datetime | None = None
+    files: int = 0
+    delivered: int = 0
+    loaded: int = 0
+    rejected: int = 0
+    superseded: int = 0
+    refused: tuple[str, ...] = ()
+
+
+def layers(
+    run: Run,
+    project: Project,
+    nodes: Sequence[NodeResult],
+    loads: Loads,
+    exported: Sequence[Mapping[str, Any]] | None,
+    rows: Mapping[str, int],
+) -> list[Layer]:
+    """The layers of a run, in the order it works through them.
+
+    Args:
+        run: the run.
+        project: the domain's part of the dbt project.
+        nodes: what became of each node of its build; empty if there was none.
+        loads: what it loaded.
+        exported: what the export task said; None if it said nothing.
+        rows: how many rows each relation has, by its name in upper case.
+    """
+    found = []
+    for name in LAYERS:
+        here = [node for node in nodes if project.layers.get(node.unique_id) == name]
+        relations = (
+            project.sources
+            if name == "source"
+            else [
+                relation
+                for unique_id, relation in project.relations.items()
+                if project.layers[unique_id] == name
+            ]
+        )
+        layer = _built(Layer(name), here)
+        counted = [rows[one.upper()] for one in relations if one.upper() in rows]
+        layer = replace(
+            layer,
+            table_count=len(relations),
+            row_count=sum(counted) if len(counted) == len(relations) else None,
+        )
+        found.append(_with_loads(layer, run, loads) if name == "source" else layer)
+    return [*found, *_export(run, exported)]
+
+
+def _built(layer: Layer, nodes: Sequence[NodeResult]) -> Layer:
+    """What dbt did in the layer."""
+    tests = [node for node in nodes if node.kind in ("test", "unit_test")]
+    warned = sum(node.status == "warn" for node in tests)
+    problems = tuple(
+        f"{node.kind} {node.name} {node.status}: {' '.join(node.message.split())}"
+        for node in nodes
+        if node.failed or node.status == "warn"
+    )
+    ran = [node for node in nodes if node.status != "skipped"]
+    status = NOT_RUN
+    if ran:
+        status = WARNING if warned else SUCCESS
+    if any(node.failed for node in nodes):
+        status = FAILED
+    return replace(
+        layer,
+        status=status,
+        began_at=min((node.began for node in ran if node.began), default=None),
+        ended_at=max((node.ended for node in ran if node.ended), default=None),
+        tests_passed=sum(node.status == "pass" for node in tests),
+        tests_warned=warned,
+        tests_failed=sum(node.failed for node in tests),
+        tests_skipped=sum(node.status == "skipped" for node in tests),
+        problems=problems,
+    )
+
+
+def _with_loads(layer: Layer, run: Run, loads: Loads) -> Layer:
+    """The source layer: besides dbt's tests of the raw tables, what was loaded into them."""
+    failed = run.failed("ingest", "refused", "deliver", "extract")
+    problems = (*loads.refused, *(f"task {task} failed: see its log" for task in failed))
+    status = layer.status
+    if loads.files and status == NOT_RUN:
+        status = SUCCESS
+    if problems:
+        status = FAILED
+    return replace(
+        layer,
+        status=status,
+        began_at=min((one for one in (loads.began_at, layer.began_at) if one), default=None),
+        # The tests of sources come after the loads; between the two is Airflow.
+        ended_at=loads.ended_at or layer.ended_at,
+        delivered=loads.delivered,
+        loaded=loads.loaded,
+        rejected=loads.rejected,
+        superseded=loads.superseded,
+        problems=(*layer.problems, *problems),
+    )
+
+
+def _export(run: Run, exported: Sequence[Mapping[str, Any]] | None) -> list[Layer]:
+    """The export, if the DAG has one."""
+    if EXPORT not in run.states and exported is None:
+        return []
+    failed = run.failed(EXPORT)
+    if not exported:
+        problems = tuple(f"task {task} failed: see its log" for task in failed)
+        return [Layer(EXPORT, status=FAILED if failed else NOT_RUN, problems=problems)]
+    return [
+        Layer(
+            EXPORT,
+            status=SUCCESS,
+            began_at=min(datetime.fromisoformat(one["began"]) for one in exported),
+            ended_at=max(datetime.fromisoformat(one["ended"]) for one in exported),
+            table_count=len(exported),
+            row_count=sum(one["rows"] for one in exported),
+        )
+    ]
+
+
+# -- the warehouse ---------------------------------------------------------------------------------
+
+
+def summarize(
+    run: Run,
+    project: Project,
+    nodes: Sequence[NodeResult],
+    exported: Sequence[Mapping[str, Any]] | None,
+    *,
+    settings: ConnectionSettings | None = None,
+) -> list[Layer]:
+    """Count, put together and record a run; run again, it replaces what it recorded.
+
+    Raises:
+        WarehouseUnreachableError: the warehouse takes no connection.
+        snowflake.connector.errors.Error: it fails.
+    """
+    settings = settings or get_settings()
+    with (
+        connect(settings, database="RAW", query_tag={"dag": run.dag_id}) as connection,
+        connection.cursor() as cursor,
+    ):
+        rows = _row_counts(cursor, [*project.sources, *project.relations.values()])
+        found = layers(run, project, nodes, _loads(cursor, run), exported, rows)
+        _record(cursor, run, found, settings.target)
+    return found
+
+
+def _row_counts(cursor: SnowflakeCursor, relations: Sequence[str]) -> dict[str, int]:
+    """The rows of the relations that exist, by their names in upper case."""
+    existing: set[str] = set()
+    for database in sorted({relation.split(".")[0] for relation in relations}):
+        cursor.execute(
+            f"select upper('{database}.' || table_schema || '.' || table_name)"
+            f" from {database}.information_schema.tables"
+        )
+        existing |= {str(row[0]) for row in cursor.fetchall()}
+    counts = [
+        f"select '{relation.upper()}', count(*) from {relation}"
+        for relation in relations
+        if relation.upper() in existing
+    ]
+    if not counts:
+        return {}
+    cursor.execute(" union all ".join(counts))
+    return {str(name): int(count) for name, count in cursor.fetchall()}
+
+
+def _loads(cursor: SnowflakeCursor, run: Run) -> Loads:
+    """What the run loaded; nothing where nothing is ever loaded."""
+    cursor.execute(
+        "select count(*) from RAW.INFORMATION_SCHEMA.TABLES"
+        " where table_schema = 'META' and table_name = 'LOADS'"
+    )
+    if not cursor.fetchall()[0][0]:
+        return Loads()
+    values = {"domain": run.domain, "began_at": _naive(run.began_at)}
+    ended = "domain = %(domain)s and finished_at >= %(began_at)s::timestamp_ntz"
+    cursor.execute(
+        "select min(started_at), max(finished_at), count(*), sum(delivered), sum(loaded),"
+        " sum(rejected), sum(superseded) from RAW.META.LOADS"
+        f" where {ended} and status = 'committed'",
+        values,
+    )
+    [(began, last, *counts)] = cursor.fetchall()
+    cursor.execute(
+        f"select reason from RAW.META.LOADS where {ended} and status = 'refused'"
+        " order by finished_at",
+        values,
+    )
+    refused = tuple(str(reason) for (reason,) in cursor.fetchall())
+    files, delivered, loaded, rejected, superseded = (int(one or 0) for one in counts)
+    return Loads(
+        _aware(began), _aware(last), files, delivered, loaded, rejected, superseded, refused
+    )
+
+
+def _record(cursor: SnowflakeCursor, run: Run, found: Sequence[Layer], target: str) -> None:
+    """The run's rows in place of those that an earlier try recorded."""
+    columns = ", ".join(f"{name} {kind}" for name, kind in _COLUMNS.items())
+    cursor.execute("create schema if not exists RAW.META")
+    cursor.execute(f"create table if not exists {TABLE} ({columns})")
+    recorded = _naive(datetime.now(UTC))
+    of_run = {"dag_id": run.dag_id, "run_id": run.run_id}
+    lines = [
+        of_run
+        | asdict(layer)
+        | {
+            "domain": run.domain,
+            "target": target,
+            "position": position,
+            "began_at": _naive(layer.began_at),
+            "ended_at": _naive(layer.ended_at),
+            "seconds": layer.seconds,
+            "problems": "\n".join(layer.problems)[:_MOST_CHARACTERS] or None,
+            "recorded_at": recorded,
+        }
+        for position, layer in enumerate(found, start=1)
+    ]
+    cursor.execute("begin")
+    try:
+        cursor.execute(
+            f"delete from {TABLE} where dag_id = %(dag_id)s and run_id = %(run_id)s", of_run
+        )
+        values = ", ".join(f"%({name})s" for name in _COLUMNS)
+        cursor.executemany(f"insert into {TABLE} ({', '.join(_COLUMNS)}) values ({values})", lines)
+    except BaseException:
+        cursor.execute("rollback")
+        raise
+    cursor.execute("commit")
+
+
+def _naive(moment: datetime | None) -> str | None:
+    """As UTC without a zone, which is what the columns are."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f") if moment else None
+
+
+def _aware(moment: datetime | None) -> datetime | None:
+    return moment.replace(tzinfo=UTC) if moment else None
+
+
+# -- for people ------------------------------------------------------------------------------------
+
+_COLORS = {SUCCESS: "green", WARNING: "yellow", FAILED: "red", NOT_RUN: "dim"}
+
+
+def text(run: Run, found: Sequence[Layer]) -> str:
+    """The run as a table, with its problems below; times are UTC."""
+    table = Table(title=f"{run.dag_id}  {run.run_id}", title_justify="left")
+    headings = ("Layer", "Status", "Began", "Ended", "Seconds", "Tables", "Rows")
+    for heading in (*headings, "Delivered", "Rejected", "Tests"):
+        right = heading not in ("Layer", "Status")
+        table.add_column(heading, justify="right" if right else "left", no_wrap=True)
+    for layer in found:
+        table.add_row(
+            layer.layer,
+            f"[{_COLORS[layer.status]}]{layer.status}[/]",
+            f"{layer.began_at:%H:%M:%S}" if layer.began_at else "-",
+            f"{layer.ended_at:%H:%M:%S}" if layer.ended_at else "-",
+            f"{layer.seconds:.1f}" if layer.seconds is not None else "-",
+            str(layer.table_count),
+            _number(layer.row_count),
+            _number(layer.delivered),
+            _number(layer.rejected),
+            _tests(layer),
+        )
+    console = Console(file=io.StringIO(), width=140, highlight=False)
+    console.print(table)
+    for layer in found:
+        for problem in layer.problems:
+            console.print(f"{layer.layer}: {problem}", markup=False, soft_wrap=True)
+    assert isinstance(console.file, io.StringIO)  # noqa: S101 - made two lines above
+    return console.file.getvalue().rstrip()
+
+
+def _number(count: int | None) -> str:
+    return "-" if count is None else f"{count:,}"
+
+
+def _tests(layer: Layer) -> str:
+    counts = {
+        "passed": layer.tests_passed,
+        "warned": layer.tests_warned,
+        "failed": layer.tests_failed,
+        "skipped": layer.tests_skipped,
+    }
+    return ", ".join(f"{count} {word}" for word, count in counts.items() if count) or "-"

@@ -1,0 +1,53 @@
+"""The summary of a run as an Airflow task."""
+
+from __future__ import annotations
+
+import logging
+from collections import defaultdict
+from typing import Any
+
+from airflow.sdk import get_current_context, task
+from airflow.task.trigger_rule import TriggerRule
+
+log = logging.getLogger(__name__)
+
+
+@task(trigger_rule=TriggerRule.ALL_DONE)
+def summary(domain: str) -> list[dict[str, Any]]:
+    """Tell what the run did, layer by layer, and record it in `RAW.META.RUN_SUMMARY`.
+
+    Runs whether the run went well or not, and does not change how it ends: what comes last in the
+    DAG besides this task, such as `publish`, decides that.
+
+    Args:
+        domain: the domain.
+    """
+    from include.orchestration.builds import builds_folder, built_at, read_run_results
+    from include.orchestration.manifest import manifest_path, read_manifest
+    from include.orchestration.project import Project
+    from include.orchestration.run_summary import EXPORT, Run, summarize, text
+
+    context = get_current_context()
+    dag_run = context["dag_run"]
+    states: dict[str, set[str]] = defaultdict(set)
+    instance = context["ti"]
+    found = instance.get_task_states(dag_id=dag_run.dag_id, run_ids=[dag_run.run_id])
+    for name, state in found.get(dag_run.run_id, {}).items():
+        # A mapped task has its index at the end of its name.
+        base, _, index = name.rpartition("_")
+        states[base if index.isdigit() and base else name].add(str(state))
+    began = dag_run.start_date or dag_run.run_after
+    run = Run(dag_run.dag_id, dag_run.run_id, domain, began, states)
+    # Not an argument of the task: without a result of the export it could not run.
+    exported = instance.xcom_pull(task_ids=EXPORT) if EXPORT in states else None
+    folder = builds_folder(run.dag_id)
+    built = built_at(folder)
+    # The results that lie there may be those of a run before.
+    nodes = read_run_results(folder) if built and built >= run.began_at else []
+    project = Project.read(read_manifest(manifest_path()), domain)
+    layers = summarize(run, project, nodes, exported)
+    log.info("What the run did:\n%s", text(run, layers))
+    return [
+        {"layer": one.layer, "status": one.status, "rows": one.row_count, "seconds": one.seconds}
+        for one in layers
+    ]

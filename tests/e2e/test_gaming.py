@@ -1,0 +1,211 @@
+"""The gaming pipelines through real Airflow, on a local warehouse and an operational database.
+
+The tests go on from one another, in this order.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from tenacity import Retrying, stop_after_delay, wait_fixed
+
+from include.orchestration import local_airflow
+from include.orchestration.builds import builds_folder, read_run_results
+from include.orchestration.environment import REPOSITORY, airflow_environment
+from include.orchestration.local_warehouse import start_warehouse, stop_warehouse
+from include.orchestration.single_run import DagRunOutcome, run_dag
+from include.sample_data import gaming
+from include.warehouse.connection import ConnectionSettings, connect
+from tests.conftest import free_port
+
+pytestmark = [pytest.mark.e2e, pytest.mark.slow]
+
+PURCHASES, ACTIVITY = "gaming__purchases__5min", "gaming__user_activity__hourly"
+RANGE = {
+    "backfill_start_date": "2022-04-01 00:00:00",
+    "backfill_end_date": "2022-04-02 00:00:00",
+}
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    settings: ConnectionSettings
+    variables: dict[str, str]
+
+    def run(self, dag: str, **conf: Any) -> DagRunOutcome:
+        return run_dag(dag, self.variables, conf=conf)
+
+    def sql(self, statement: str) -> list[tuple[Any, ...]]:
+        with connect(self.settings) as connection, connection.cursor() as cursor:
+            cursor.execute(statement)
+            return [tuple(row) for row in cursor.fetchall()]
+
+    def mart(self) -> list[tuple[Any, ...]]:
+        rows = self.sql("select * from analytics_dev.test_mart.mart_user_activity_hourly")
+        return sorted(rows, key=repr)
+
+
+@pytest.fixture(scope="module")
+def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipeline]:
+    settings = ConnectionSettings(
+        firn_home=tmp_path_factory.mktemp("firn"), firn_local_port=free_port(), firn_user="test"
+    )
+    os.environ["FIRN_AIRFLOW_PORT"] = str(free_port())
+    variables = airflow_environment(headless=True, settings=settings)
+    try:
+        assert start_warehouse(variables)
+        gaming.fill(20, 2, settings=settings)
+        local_airflow.prepare(variables)
+        yield Pipeline(settings, variables)
+    finally:
+        stop_warehouse(variables)
+        del os.environ["FIRN_AIRFLOW_PORT"]
+
+
+def test_purchases_then_spins_become_activity(pipeline: Pipeline) -> None:
+    purchases = pipeline.run(PURCHASES)
+    assert purchases.succeeded, "\n".join(purchases.last_lines(40))
+    skipped = {task for task, state in purchases.tasks.items() if state == "skipped"}
+    assert skipped == {"follow_up.check_freshness", "follow_up.trigger"}
+    built = {
+        node.name: node for node in read_run_results(builds_folder(PURCHASES, pipeline.variables))
+    }
+    assert built["assert_gaming_purchases_are_accounted_for"].status == "pass"
+    # It reads what the other DAG builds.
+    assert not any("relationships" in name for name in built)
+
+    activity = pipeline.run(ACTIVITY)
+    assert activity.succeeded, "\n".join(activity.last_lines(40))
+    assert set(activity.tasks.values()) == {"success"}
+    built = {
+        node.name: node for node in read_run_results(builds_folder(ACTIVITY, pipeline.variables))
+    }
+    assert built["assert_gaming_spins_are_accounted_for"].status == "pass"
+    assert any("relationships" in name for name in built)
+    assert pipeline.sql(
+        "select sum(total_revenue_hourly), sum(total_purchases_amount_hourly)"
+        " from analytics_dev.test_mart.mart_user_activity_hourly"
+    ) == pipeline.sql(
+        "select sum(revenue), count(*) from analytics_dev.test_staging.stg_gaming__purchases"
+    )
+
+
+@pytest.mark.parametrize(
+    ("conf", "said"),
+    [
+        ({"backfill_start_date": "2022-04-01 00:00:00"}, "without backfill_end_date"),
+        ({**RANGE, "backfill_end_date": "2022-04-01"}, "backfill_end_date"),
+    ],
+)
+def test_half_a_range_is_refused_and_nothing_changes(
+    pipeline: Pipeline, conf: dict[str, str], said: str
+) -> None:
+    before = pipeline.sql("select count(*) from RAW.META.LOADS")
+    refused = pipeline.run(PURCHASES, **conf)
+    assert not refused.succeeded
+    assert said in refused.log.read_text()
+    assert set(refused.tasks.values()) <= {"failed", "upstream_failed", "skipped"}
+    assert pipeline.sql("select count(*) from RAW.META.LOADS") == before
+
+
+def test_a_range_is_passed_on_and_only_its_rows_change(pipeline: Pipeline) -> None:
+    rows = pipeline.mart()
+    outside = [row for row in rows if row[0].day != 1]
+    assert outside != rows
+    settings = pipeline.settings
+    file = gaming.database_url("gaming", settings)
+    engine = gaming.open_engine(file, "gaming").execution_options(
+        schema_translate_map={gaming.SCHEMA: None}
+    )
+    with engine.begin() as connection:
+        # Without a time of change, so that only a range finds it.
+        connection.execute(
+            gaming.PURCHASES.update()
+            .where(gaming.PURCHASES.c.revenue == "PriceInUSD=1.99")
+            .values(revenue="PriceInUSD=2.99")
+        )
+    up = _orchestration("up", pipeline)
+    try:
+        assert up.returncode == 0, up.stderr
+        run = _triggered(pipeline.variables["AIRFLOW__API__BASE_URL"])
+    finally:
+        _orchestration("down", pipeline)
+    assert run["conf"] == {"is_full_refresh": False, **RANGE}
+    assert run["state"] == "success"
+    assert [row for row in pipeline.mart() if row[0].day != 1] == outside
+    assert pipeline.mart() != rows
+    prices = pipeline.sql(
+        "select revenue_text, purchased_at < '2022-04-02', count(*)"
+        " from analytics_dev.test_staging.stg_gaming__purchases"
+        " where revenue in (1.99, 2.99) group by 1, 2"
+    )
+    assert {(text, inside) for text, inside, _ in prices} == {
+        ("PriceInUSD=2.99", True),
+        ("PriceInUSD=1.99", False),
+    }
+
+
+def _orchestration(command: str, pipeline: Pipeline) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "include.orchestration", command],
+        cwd=REPOSITORY,
+        env=os.environ | pipeline.settings.environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def _triggered(url: str) -> dict[str, Any]:
+    """Run the first DAG over a range; the run of the second that it starts, once it is over."""
+    token = _call(f"{url}/auth/token")["access_token"]
+    dags = f"{url}/api/v2/dags"
+    for attempt in Retrying(stop=stop_after_delay(120), wait=wait_fixed(1), reraise=True):
+        with attempt:
+            for dag in (ACTIVITY, PURCHASES):
+                _call(f"{dags}/{dag}", token)
+    # Asked for before the DAG is switched on, so that no run of its schedule comes first.
+    body = {"logical_date": None, "conf": {**RANGE, "is_full_refresh": False}}
+    _call(f"{dags}/{PURCHASES}/dagRuns", token, "POST", body)
+    _call(f"{dags}/{PURCHASES}", token, "PATCH", {"is_paused": False})
+    run = _when(f"{dags}/{ACTIVITY}/dagRuns", token, "queued")
+    _call(f"{dags}/{PURCHASES}", token, "PATCH", {"is_paused": True})
+    _call(f"{dags}/{ACTIVITY}", token, "PATCH", {"is_paused": False})
+    return _when(f"{dags}/{ACTIVITY}/dagRuns/{run['dag_run_id']}", token, "success", "failed")
+
+
+def _when(url: str, token: str, *states: str) -> dict[str, Any]:
+    """A run that somebody triggered, once it is in one of the states."""
+    found: dict[str, Any] = {}
+    for attempt in Retrying(stop=stop_after_delay(400), wait=wait_fixed(1), reraise=True):
+        with attempt:
+            answer = _call(url, token)
+            runs = [run for run in answer.get("dag_runs", [answer]) if run["conf"]]
+            assert runs
+            assert runs[0]["state"] in states, runs[0]
+            found = runs[0]
+    return found
+
+
+def _call(
+    url: str, token: str = "", method: str = "GET", body: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    request = urllib.request.Request(  # noqa: S310
+        url,
+        method=method,
+        data=json.dumps(body).encode() if body is not None else None,
+        headers={"Content-Type": "application/json"}
+        | ({"Authorization": f"Bearer {token}"} if token else {}),
+    )
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with opener.open(request, timeout=30) as answer:
+        found: dict[str, Any] = json.load(answer)
+    return found

@@ -1,0 +1,381 @@
+"""A table of an operational database on its way into a raw table: real PostgreSQL, and SQLite."""
+
+from __future__ import annotations
+
+import os
+import random
+from collections import Counter
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import sqlalchemy as sa
+import yaml
+from sqlalchemy.engine import URL
+from typer.testing import CliRunner
+
+from include.ingestion import database as extraction
+from include.ingestion.__main__ import app
+from include.ingestion.database import Span
+from include.ingestion.errors import IngestionError
+from include.ingestion.landing import Delivery
+from include.ingestion.loader import STEPS, FileResult, load_source
+from include.ingestion.raw import LOADS
+from include.ingestion.sources import Source
+from include.sample_data import gaming
+from tests.integration.postgres import postgres
+
+if TYPE_CHECKING:
+    from tests.conftest import Warehouse
+
+pytestmark = pytest.mark.integration
+
+EVENTS = """
+name: events
+load: add
+chunk_rows: 2
+format: {type: database, table: app.events, watermark: changed, event_time: happened}
+columns:
+  - {name: happened}
+  - {name: id, type: integer}
+  - {name: amount, type: "number(10, 2)"}
+  - {name: weight, type: float}
+  - {name: changed, type: timestamp}
+"""
+NOON = datetime(2026, 3, 1, 12)  # noqa: DTZ001
+TABLE = """
+create table {schema}events (
+    happened {moment}, id integer, amount numeric(10, 2), weight double precision, changed {moment}
+)
+"""
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[URL]:
+    with postgres() as url:
+        yield url
+
+
+class Game:
+    """An operational database with one table, and the raw table it is extracted into."""
+
+    def __init__(self, warehouse: Warehouse, home: Path, url: URL) -> None:
+
+        self.warehouse, self.home, self.url = warehouse, home, url
+        self.domain = f"g{random.randrange(10**12)}"  # noqa: S311
+        self.source = Source(**yaml.safe_load(EVENTS)).model_copy(update={"domain": self.domain})
+        self.setting = extraction.url_setting(self.domain)
+        self.sqlite = url.get_backend_name() == "sqlite"
+        self.engine = sa.create_engine(url, poolclass=sa.NullPool)
+        self.table = "events" if self.sqlite else "app.events"
+        if not self.sqlite:
+            self.do("drop schema if exists app cascade")
+            self.do("create schema app")
+        self.do(
+            TABLE.format(
+                schema="" if self.sqlite else "app.", moment="text" if self.sqlite else "timestamp"
+            )
+        )
+
+    def do(self, statement: str, **values: Any) -> None:
+        with self.engine.begin() as connection:
+            connection.execute(sa.text(statement), values)
+
+    def insert(
+        self, number: int, *, happened: Any = NOON, changed: Any = NOON, **more: Any
+    ) -> None:
+        values = {"amount": 1.5, "weight": 0.1, **more, "id": number}
+        moments = {"happened": happened, "changed": changed}
+        if self.sqlite:
+            moments = {name: value and str(value) for name, value in moments.items()}
+        self.do(
+            f"insert into {self.table} (happened, id, amount, weight, changed)"
+            " values (:happened, :id, :amount, :weight, :changed)",
+            **values,
+            **moments,
+        )
+
+    def load(
+        self, span: Span | None = None, checkpoint: Callable[[str], None] = lambda _: None
+    ) -> FileResult | None:
+        result = load_source(
+            self.source,
+            settings=self.warehouse.settings(),
+            landing=self.home / "landing",
+            span=span,
+            checkpoint=checkpoint,
+        )
+        return result.files[0] if result.files else None
+
+    def accounts(self, span: Span | None = None) -> tuple[int, int, int, int]:
+        loaded = self.load(span)
+        assert loaded is not None
+        assert loaded.accounts is not None, loaded
+        counted = loaded.accounts
+        return counted.delivered, counted.loaded, counted.rejected, counted.superseded
+
+    def query(self, sql: str) -> list[tuple[Any, ...]]:
+        with self.warehouse.connect(database="RAW") as connection, connection.cursor() as cursor:
+            cursor.execute(sql)
+            return [tuple(row) for row in cursor.fetchall()]
+
+    def raw(self, columns: str = "id") -> list[Any]:
+        rows = self.query(f"select {columns} from RAW.{self.domain}.EVENTS")
+        return sorted(row[0] if len(row) == 1 else row for row in rows)
+
+    def watermark(self) -> Any:
+        [(latest,)] = self.query(
+            f"select max(watermark) from {LOADS} where domain = '{self.domain}'"
+        )
+        return latest
+
+
+@pytest.fixture(params=["postgresql", "sqlite"])
+def game(
+    request: pytest.FixtureRequest,
+    warehouse: Warehouse,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Game:
+    if request.param == "sqlite":
+        url = URL.create("sqlite", database=str(tmp_path / "game.db"))
+    else:
+        url = request.getfixturevalue("server")
+    made = Game(warehouse, tmp_path, url)
+    monkeypatch.setenv(made.setting, url.render_as_string(hide_password=False))
+    return made
+
+
+@pytest.fixture
+def on_postgres(
+    server: URL, warehouse: Warehouse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Game:
+    made = Game(warehouse, tmp_path, server)
+    monkeypatch.setenv(made.setting, server.render_as_string(hide_password=False))
+    return made
+
+
+def test_changes_are_followed_and_nothing_comes_twice_or_too_few_times(game: Game) -> None:
+    assert game.load() is None
+    assert game.raw() == []
+
+    game.insert(1, happened=NOON + timedelta(microseconds=250_000))
+    game.insert(2, amount=None, weight=1 / 3)
+    game.insert(3)
+    game.insert(3)  # twice in the source is twice here
+    game.insert(4, changed=None, happened=None)
+    assert game.accounts() == (5, 5, 0, 0)
+    assert game.raw() == [1, 2, 3, 3, 4]
+    assert game.watermark() == NOON
+    assert game.query(
+        f"select happened, amount::varchar, weight, changed from RAW.{game.domain}.EVENTS"
+        " where id = 2"
+    ) == [("2026-03-01 12:00:00" + ".000000" * (not game.sqlite), None, 1 / 3, NOON)]
+
+    # Nothing new: the overlap is read again, and what has no time of change.
+    assert game.accounts() == (5, 0, 0, 5)
+
+    # Late by the event's time, late by its commit, and corrected in place.
+    game.insert(5, happened=NOON - timedelta(days=300), changed=NOON + timedelta(minutes=5))
+    game.insert(6, changed=NOON - timedelta(minutes=59))
+    game.do(
+        f"update {game.table} set amount = 9, changed = :now where id = 1",
+        now=str(NOON + timedelta(minutes=6)) if game.sqlite else NOON + timedelta(minutes=6),
+    )
+    assert game.accounts() == (7, 3, 0, 4)
+    assert game.raw("id, amount::varchar")[:2] == [(1, "1.50"), (1, "9.00")]
+    assert game.watermark() == NOON + timedelta(minutes=6)
+
+    # One more of a row that is there, now three times.
+    game.insert(3)
+    assert game.accounts()[1] == 1
+    assert game.raw().count(3) == 3
+    assert list((game.home / "landing").rglob("*.parquet")) == []
+
+
+def test_a_range_is_replaced_and_nothing_outside_of_it(game: Game) -> None:
+    for hour in range(6):
+        game.insert(hour, happened=NOON + timedelta(hours=hour))
+    game.insert(2, happened=NOON + timedelta(hours=2))
+    game.load()
+    outside = f"select * from RAW.{game.domain}.EVENTS where id not in (1, 2, 7)"
+    before = sorted(game.query(outside))
+
+    # Changes that no time of change tells of; those at 0 and 3 are outside of the range.
+    game.do(f"delete from {game.table} where id in (0, 1, 3)")
+    game.do(f"update {game.table} set amount = 7 where id = 2")
+    game.insert(7, happened=NOON + timedelta(hours=1), changed=NOON - timedelta(days=9))
+    span = Span(NOON + timedelta(hours=1), NOON + timedelta(hours=3))
+    assert game.accounts(span) == (3, 3, 0, 0)
+    assert game.raw("id, amount::varchar") == [
+        *((0, "1.50"), (2, "7.00"), (2, "7.00"), (3, "1.50")),
+        *((4, "1.50"), (5, "1.50"), (7, "1.50")),
+    ]
+    assert sorted(game.query(outside)) == before
+    # A range says nothing of how far the rest has been read.
+    assert game.watermark() == NOON
+
+    assert game.accounts(Span()) == (5, 0, 0, 5)
+    assert game.raw() == [2, 2, 4, 5, 7]
+
+    game.do(f"delete from {game.table}")
+    assert game.accounts(span) == (0, 0, 0, 0)
+    assert game.raw() == [4, 5]
+
+
+def test_an_empty_raw_table_is_filled_from_the_beginning(game: Game) -> None:
+    game.insert(1, changed=NOON - timedelta(days=30))
+    game.insert(2)
+    game.load()
+    game.query(f"delete from RAW.{game.domain}.EVENTS")
+    assert game.accounts() == (2, 2, 0, 0)
+
+
+def test_a_change_dated_into_the_future_hides_nothing(on_postgres: Game) -> None:
+    game = on_postgres
+    game.insert(1, changed=datetime(2999, 1, 1))  # noqa: DTZ001
+    game.load()
+    assert game.watermark() < datetime(2998, 1, 1)  # noqa: DTZ001
+
+
+def test_values_that_are_not_of_their_type_are_rejected_row_by_row(
+    warehouse: Warehouse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    game = Game(warehouse, tmp_path, URL.create("sqlite", database=str(tmp_path / "game.db")))
+    monkeypatch.setenv(game.setting, str(game.url))
+    game.insert(1, happened="once upon a time")
+    game.insert(2, amount="much")
+    game.insert(3, changed="now")
+    assert game.accounts() == (3, 1, 2, 0)
+    assert game.raw("happened") == ["once upon a time"]
+    assert game.query(
+        f"select column_name from RAW.META.REJECTED_ROWS where domain = '{game.domain}' order by 1"
+    ) == [("AMOUNT".lower(),), ("changed",)]
+
+
+def test_it_ends_at_any_step_and_the_next_run_has_every_row_once(on_postgres: Game) -> None:
+    class EndedError(Exception):
+        pass
+
+    game = on_postgres
+    present: list[int] = []
+    reached: Counter[str] = Counter()
+    for number, wanted in enumerate(STEPS):
+        game.insert(number, changed=NOON + timedelta(minutes=number))
+        present.append(number)
+
+        def end_there(step: str, wanted: str = wanted) -> None:
+            reached[step] += 1
+            if step == wanted:
+                raise EndedError
+
+        with pytest.raises(EndedError):
+            game.load(checkpoint=end_there)
+        game.load()
+        assert game.raw() == present, wanted
+    assert set(reached) == set(STEPS)
+    open_loads = game.query(
+        f"select count(*) from {LOADS} where domain = '{game.domain}' and status = 'committed'"
+        " and delivered <> loaded + rejected + superseded"
+    )
+    assert open_loads == [(0,)]
+
+
+def test_rows_are_streamed_and_not_held(on_postgres: Game) -> None:
+    game = on_postgres
+    game.do(
+        f"insert into {game.table} select :noon, n, 1, 0.5, :noon from generate_series(1, 5000) n",
+        noon=NOON,
+    )
+    seen: list[int] = []
+    as_text = extraction._as_text
+
+    def watched(rows: Any, schema: Any) -> Any:
+        seen.append(len(rows))
+        return as_text(rows, schema)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(extraction, "_as_text", watched)
+        wide = game.source.model_copy(update={"chunk_rows": 1000})
+        delivery = extraction.extract(wide, game.home / "landing")
+    assert isinstance(delivery, Delivery)
+    assert seen == [1000] * 5
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        (lambda url: url.set(password="wrong-secret"), "password authentication failed"),
+        (lambda url: url.set(query={"host": "/nowhere"}), "cannot be read"),
+        (lambda url: url.set(drivername="postgresql+nothing"), "driver is not installed"),
+        (lambda _: "postgresql+psycopg//game:wrong-secret@db", "is not a database URL"),
+        (lambda _: "sqlite:////nowhere/game.db", "no operational database at /nowhere/game.db"),
+    ],
+)
+def test_a_database_that_cannot_be_read_is_one_sentence_without_a_secret(
+    on_postgres: Game,
+    wrong: Callable[[URL], URL | str],
+    said: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    game = on_postgres
+    url = wrong(game.url)
+    text = url if isinstance(url, str) else url.render_as_string(hide_password=False)
+    monkeypatch.setenv(game.setting, text)
+    with pytest.raises(IngestionError) as refused:
+        game.load()
+    message = str(refused.value)
+    assert said in message
+    assert game.setting in message
+    assert "secret" not in message
+    assert refused.value.__cause__ is None
+    assert game.raw() == []
+
+
+def test_a_missing_table_is_named(on_postgres: Game) -> None:
+    on_postgres.do("drop table app.events")
+    with pytest.raises(IngestionError, match=r"events.*does not exist.*table app\.events"):
+        on_postgres.load()
+
+
+def test_the_game_s_sample_is_loaded_by_command_from_postgresql(
+    server: URL, own_warehouse: Warehouse
+) -> None:
+    variables = own_warehouse.environment() | {
+        "FIRN_GAMING_DATABASE_URL": server.set(database="postgres").render_as_string(False)
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in variables.items():
+            patch.setenv(name, value)
+        made = gaming.fill(20, 2, seed=7)
+        assert gaming.fill(20, 2, seed=7).purchases == 0
+        runner = CliRunner()
+        loaded = runner.invoke(app, ["load", "gaming"])
+        assert loaded.exit_code == 0, loaded.output
+        later = gaming.play_on(60)
+        assert (later.purchases, later.corrected) > (0, 0)
+        assert runner.invoke(app, ["load", "gaming"]).exit_code == 0
+        with own_warehouse.connect(database="RAW") as connection, connection.cursor() as cursor:
+            cursor.execute("select count(*) from RAW.GAMING.PURCHASES")
+            assert cursor.fetchall() == [(made.purchases + later.purchases + later.corrected,)]
+            cursor.execute("select count(*) from RAW.GAMING.SPINS_HOURLY")
+            assert cursor.fetchall() == [(made.spins + later.spins,)]
+
+        for wrong, said in (
+            (["--all", "--from", "2022-04-01"], "--all is without bounds"),
+            (["--from", "2022-04-02", "--to", "2022-04-01"], "is not before"),
+        ):
+            refused = runner.invoke(app, ["load", "gaming", *wrong])
+            assert refused.exit_code == 2, refused.output
+            assert said in refused.output
+        by_file = runner.invoke(app, ["load", "forex", "--all"])
+        assert by_file.exit_code == 2
+        assert "delivered as files" in by_file.output
+
+
+def test_postgresql_needs_no_user_of_the_machine(server: URL) -> None:
+    if os.geteuid() == 0:
+        socket = Path(str(server.query["host"]))
+        assert socket.stat().st_uid != 0

@@ -1,0 +1,150 @@
+"""What a run did, put together from what dbt, the loads and the export say."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from include.orchestration.builds import NodeResult
+from include.orchestration.project import Project
+from include.orchestration.run_summary import (
+    FAILED,
+    NOT_RUN,
+    SUCCESS,
+    WARNING,
+    Layer,
+    Loads,
+    Run,
+    layers,
+    text,
+)
+
+
+def at(minute: int, second: int = 0) -> datetime:
+    return datetime(2025, 1, 2, 6, minute, second, tzinfo=UTC)
+
+
+PROJECT = Project(
+    sources=["RAW.SHOP.orders"],
+    layers={
+        "test.firn.source_key": "source",
+        "model.firn.stg_shop__orders": "staging",
+        "test.firn.unique_orders": "staging",
+        "test.firn.known_product": "staging",
+        "model.firn.mart_shop__sales": "mart",
+        "unit_test.firn.mart_shop__sales.adds_up": "mart",
+    },
+    relations={
+        "model.firn.stg_shop__orders": "ANALYTICS.staging.stg_shop__orders",
+        "model.firn.mart_shop__sales": "ANALYTICS.mart.mart_shop__sales",
+    },
+)
+ROWS = {
+    "RAW.SHOP.ORDERS": 10,
+    "ANALYTICS.STAGING.STG_SHOP__ORDERS": 9,
+    "ANALYTICS.MART.MART_SHOP__SALES": 2,
+}
+LOADS = Loads(at(0), at(1, 30), 1, 12, 10, 1, 1)
+
+
+def run(**states: str) -> Run:
+    return Run(
+        "shop__sales__daily",
+        "manual",
+        "shop",
+        at(0),
+        {task.replace("__", "."): {state} for task, state in states.items()},
+    )
+
+
+def node(name: str, status: str, minute: int = 2, **more: Any) -> NodeResult:
+    return NodeResult(
+        name, name.split(".")[0], status, 1.0, began=at(minute), ended=at(minute, 30), **more
+    )
+
+
+GOOD = [
+    node("test.firn.source_key", "pass"),
+    node("model.firn.stg_shop__orders", "success", 3),
+    node("test.firn.unique_orders", "pass", 4),
+    node("test.firn.known_product", "warn", 5, message="Got 3 results,\n configured to warn"),
+    node("unit_test.firn.mart_shop__sales.adds_up", "pass", 6),
+    node("model.firn.mart_shop__sales", "success", 7),
+]
+EXPORTED = [
+    {"rows": 9, "began": at(8).isoformat(), "ended": at(8, 5).isoformat()},
+    {"rows": 2, "began": at(8, 5).isoformat(), "ended": at(9).isoformat()},
+]
+
+
+def test_a_good_run() -> None:
+    found = layers(run(export="success"), PROJECT, GOOD, LOADS, EXPORTED, ROWS)
+    assert found == [
+        Layer(
+            "source", SUCCESS, at(0), at(1, 30), 1, 10,
+            delivered=12, loaded=10, rejected=1, superseded=1, tests_passed=1,
+        ),
+        Layer(
+            "staging", WARNING, at(3), at(5, 30), 1, 9, tests_passed=1, tests_warned=1,
+            problems=("test known_product warn: Got 3 results, configured to warn",),
+        ),
+        Layer("intermediate", NOT_RUN, row_count=0),
+        Layer("mart", SUCCESS, at(6), at(7, 30), 1, 2, tests_passed=1),
+        Layer("export", SUCCESS, at(8), at(9), 2, 11),
+    ]  # fmt: skip
+    assert [layer.seconds for layer in found] == [90.0, 150.0, None, 90.0, 60.0]
+
+
+def test_a_failing_test_holds_back_what_comes_after_it() -> None:
+    nodes = [
+        *GOOD[:2],
+        node("test.firn.unique_orders", "fail", 4, message="Got 1 result"),
+        NodeResult("model.firn.mart_shop__sales", "model", "skipped"),
+        NodeResult("unit_test.firn.mart_shop__sales.adds_up", "unit_test", "skipped"),
+    ]
+    states = {"shop__staging__stg_shop__orders": "failed", "export": "upstream_failed"}
+    found = {one.layer: one for one in layers(run(**states), PROJECT, nodes, LOADS, None, ROWS)}
+    assert found["staging"].status == FAILED
+    assert found["staging"].problems == ("test unique_orders fail: Got 1 result",)
+    assert (found["mart"].status, found["mart"].tests_skipped) == (NOT_RUN, 1)
+    assert found["export"] == Layer("export")
+
+
+def test_a_load_that_fails_leaves_the_rest_not_run() -> None:
+    states = {"ingest__orders__load": "failed", "export": "upstream_failed"}
+    found = layers(run(**states), PROJECT, [], Loads(), None, {})
+    assert [layer.status for layer in found] == [FAILED, *[NOT_RUN] * 4]
+    assert found[0].problems == ("task ingest.orders.load failed: see its log",)
+    # What could not be counted is not said to be empty.
+    assert found[0].row_count is None
+
+
+def test_a_refused_file_is_told_with_its_reason() -> None:
+    loads = Loads(at(0), at(1), 1, 12, 12, refused=("orders.parquet: it is empty.",))
+    found = layers(run(refused="failed"), PROJECT, GOOD, loads, None, ROWS)
+    assert found[0].status == FAILED
+    assert found[0].problems == (
+        "orders.parquet: it is empty.",
+        "task refused failed: see its log",
+    )
+    assert found[-1].layer == "mart"
+
+
+def test_a_failed_export_is_told() -> None:
+    found = layers(run(export="failed"), PROJECT, GOOD, LOADS, None, ROWS)
+    assert found[-1] == Layer("export", FAILED, problems=("task export failed: see its log",))
+
+
+def test_the_text_has_every_number_and_every_problem() -> None:
+    made = run(export="success")
+    printed = text(made, layers(made, PROJECT, GOOD, LOADS, EXPORTED, ROWS))
+    assert "shop__sales__daily" in printed
+    (staging,) = [line for line in printed.splitlines() if "│ staging" in line]
+    cells = [cell.strip() for cell in staging.strip("│").split("│")]
+    assert cells == [
+        "staging", "warning", "06:03:00", "06:05:30", "150.0", "1", "9", "-", "-",
+        "1 passed, 1 warned",
+    ]  # fmt: skip
+    assert printed.splitlines()[-1] == (
+        "staging: test known_product warn: Got 3 results, configured to warn"
+    )
