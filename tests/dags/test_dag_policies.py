@@ -77,7 +77,8 @@ def test_every_failed_task_and_run_and_every_late_run_is_told_of(scheduled: dict
         assert dag["alerts"] == ["run_failed", "run_succeeded", "run_is_late"], dag_id
         assert all(5 < minutes <= 24 * 60 for minutes in dag["late_minutes"]), dag_id
         for task_id, task in dag["tasks"].items():
-            assert task["alerts"] == ["task_failed"], f"{dag_id}.{task_id}"
+            # Cosmos adds one of its own to the task that runs dbt.
+            assert "task_failed" in task["alerts"], f"{dag_id}.{task_id}"
 
 
 def test_a_headless_run_waits_for_no_retry(headless: dict[str, Any]) -> None:
