@@ -84,12 +84,12 @@ def workbook(
         write_csv(activity.hours, csv)
         write_csv(activity.rejected, csv.with_name(f"{csv.stem}_rejected.csv"))
         _tell(activity, csv)
-        met, index = _check(activity, csv, title=source.name)
+        met, page = _check(activity, csv, title=source.name)
     except (WorkbookError, ConfigurationError) as error:
         errors.print(str(error), style="red")
         raise typer.Exit(2) from None
     if settings.open_data_docs if open_docs is None else open_docs:
-        webbrowser.open(index.as_uri())
+        webbrowser.open(page.as_uri())
     if strict and not met:
         raise typer.Exit(1)
 
@@ -128,13 +128,13 @@ def _check(activity: Activity, csv: Path, title: str) -> tuple[bool, Path]:
     docs = csv.with_name(f"{csv.stem}_data_docs")
     findings = validate(read_back(csv), expectations(activity.expected_rows), docs, title)
     failed = [finding for finding in findings if not finding.success]
-    console.print(
-        f"{len(findings)} expectations, {len(failed) or 'none'} failed: {docs / 'index.html'}"
-    )
+    # Not the index: it lists this one page, by scripts that it loads from the internet.
+    (page,) = docs.glob("validations/**/*.html")
+    console.print(f"{len(findings)} expectations, {len(failed) or 'none'} failed: {page}")
     for finding in failed:
         where = f" on {finding.about}" if finding.about else ""
         console.print(f"  {finding.name}{where}: {finding.detail}", style="yellow")
-    return not failed, (docs / "index.html").absolute()
+    return not failed, page.absolute()
 
 
 def read_back(csv: Path) -> Any:

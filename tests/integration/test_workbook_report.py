@@ -220,8 +220,10 @@ def test_the_command_reports_what_it_finds_and_strict_fails(tmp_path: Path) -> N
     ]
     assert len((tmp_path / "out" / "user_activity_hourly.csv").read_text().splitlines()) == 7
     docs = tmp_path / "out" / "user_activity_hourly_data_docs"
-    assert (tmp_path / "opened").read_text().strip() == (docs / "index.html").as_uri()
     (page,) = docs.glob("validations/**/*.html")
+    assert (tmp_path / "opened").read_text().strip() == page.as_uri()
+    assert str(page) in done.stdout
+    assert (docs / "index.html").exists()
     shown = page.read_text()
     for column in COLUMNS:
         assert column in shown
