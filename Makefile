@@ -33,6 +33,10 @@ PYTEST_ARGS ?=
 # How many tests run at a time; each worker has a local warehouse of its own.
 PYTEST_WORKERS ?= auto
 
+# The workbook to report on, and further options of the command, such as --strict.
+export FILE ?=
+WORKBOOK_ARGS ?=
+
 .PHONY: help
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -54,6 +58,10 @@ down: $(RUNTIME) ## Stop exactly what `make up` started
 .PHONY: doctor
 doctor: $(RUNTIME) ## Say what is configured, what is missing and what to set
 	@$(PYTHON) -m include.warehouse doctor
+
+.PHONY: workbook
+workbook: $(RUNTIME) ## Report on a workbook of purchases and spins: make workbook FILE=path.xlsx
+	@$(PYTHON) -m include.quality workbook $(if $(FILE),"$$FILE") $(WORKBOOK_ARGS)
 
 # Check
 

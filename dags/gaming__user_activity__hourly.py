@@ -13,7 +13,13 @@ from datetime import timedelta
 import pendulum
 from airflow.sdk import DAG, Asset
 
-from include.orchestration.dag_parts import check_mode, default_args, pipeline_params, publish
+from include.orchestration.dag_parts import (
+    check_mode,
+    default_args,
+    pipeline_alerts,
+    pipeline_params,
+    publish,
+)
 from include.orchestration.dbt_tasks import dbt_task_group
 from include.orchestration.ingestion_tasks import ingest
 
@@ -26,6 +32,7 @@ with DAG(
     dagrun_timeout=timedelta(minutes=60),
     default_args=default_args(retries=1, retry_delay=timedelta(minutes=1)),
     params=pipeline_params(),
+    **pipeline_alerts(late_after=timedelta(minutes=45)),
     tags=["gaming", "ingestion", "dbt"],
     doc_md=__doc__,
 ):

@@ -8,10 +8,18 @@ the asset `retail` is published, and DAGs that are scheduled on it start.
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pendulum
 from airflow.sdk import DAG, Asset
 
-from include.orchestration.dag_parts import check_mode, default_args, pipeline_params, publish
+from include.orchestration.dag_parts import (
+    check_mode,
+    default_args,
+    pipeline_alerts,
+    pipeline_params,
+    publish,
+)
 from include.orchestration.dbt_tasks import dbt_task_group
 from include.orchestration.export_tasks import export
 from include.orchestration.ingestion_tasks import ingest
@@ -26,6 +34,7 @@ with DAG(
     max_active_runs=1,
     default_args=default_args(),
     params=pipeline_params() | sample_params(),
+    **pipeline_alerts(late_after=timedelta(hours=3)),
     tags=["retail", "ingestion", "dbt"],
     doc_md=__doc__,
 ):

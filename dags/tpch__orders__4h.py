@@ -7,10 +7,18 @@ on it start.
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pendulum
 from airflow.sdk import DAG, Asset
 
-from include.orchestration.dag_parts import check_mode, default_args, pipeline_params, publish
+from include.orchestration.dag_parts import (
+    check_mode,
+    default_args,
+    pipeline_alerts,
+    pipeline_params,
+    publish,
+)
 from include.orchestration.dbt_tasks import dbt_task_group
 
 with DAG(
@@ -21,6 +29,7 @@ with DAG(
     max_active_runs=1,
     default_args=default_args(),
     params=pipeline_params(),
+    **pipeline_alerts(late_after=timedelta(hours=1)),
     tags=["tpch", "dbt"],
     doc_md=__doc__,
 ):

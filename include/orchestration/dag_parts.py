@@ -8,8 +8,11 @@ from typing import Any
 
 from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import Asset, Param, get_current_context, task
+from airflow.sdk.definitions.callback import AsyncCallback
+from airflow.sdk.definitions.deadline import DeadlineAlert, DeadlineReference
 from airflow.sdk.exceptions import AirflowFailException
 
+from include.orchestration.alerts import run_failed, run_is_late, run_succeeded, task_failed
 from include.orchestration.environment import is_headless
 from include.orchestration.run_mode import (
     END,
@@ -43,7 +46,33 @@ def default_args(
         "retries": 0 if is_headless() else retries,
         "retry_delay": retry_delay,
         "execution_timeout": timedelta(hours=1),
+        "on_failure_callback": task_failed,
         **(growing if max_retry_delay else {}),
+    }
+
+
+def pipeline_alerts(*, late_after: timedelta) -> dict[str, Any]:
+    """The arguments of a DAG by which its runs are reported to Slack, if Slack is connected.
+
+    Failed tasks are reported by `default_args`; this adds runs that end in another way, the first
+    success after a failure, and runs that are late. Airflow's own processes see to these, which a
+    headless run has not.
+
+    Args:
+        late_after: how long a run may take from being queued, all retries included.
+    """
+    if is_headless():
+        return {}
+    late = DeadlineAlert(
+        name="late",
+        reference=DeadlineReference.DAGRUN_QUEUED_AT,
+        interval=late_after,
+        callback=AsyncCallback(run_is_late),
+    )
+    return {
+        "on_failure_callback": run_failed,
+        "on_success_callback": run_succeeded,
+        "deadline": late,
     }
 
 

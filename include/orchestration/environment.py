@@ -19,6 +19,9 @@ from dotenv import dotenv_values
 if TYPE_CHECKING:
     from include.warehouse.connection import ConnectionSettings
 
+SLACK = "AIRFLOW_CONN_SLACK_ALERTS"
+"""Airflow's own name for the variable that makes the connection of ``alerts``."""
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 LOOPBACK = "127.0.0.1"
 HEADLESS = "FIRN_HEADLESS"
@@ -100,6 +103,8 @@ def airflow_environment(
     from include.warehouse.connection import get_settings
 
     variables = {**os.environ, **(settings or get_settings()).environment()}
+    if slack := _setting(SLACK):
+        variables[SLACK] = slack
     home = airflow_home(variables)
     home.mkdir(parents=True, exist_ok=True)
     url = f"http://{LOOPBACK}:{airflow_port()}"

@@ -20,6 +20,7 @@ from airflow.task.trigger_rule import TriggerRule
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from include.ingestion.sources import DatabaseFormat, Source, load_domain
+from include.orchestration.alerts import rows_rejected
 from include.orchestration.environment import is_headless
 from include.orchestration.run_mode import RunMode, RunModeError
 from include.orchestration.watcher import SETTLING_SECONDS
@@ -183,7 +184,7 @@ def ingest(domain: str, sources: Sequence[str] | None = None) -> TaskGroup:
                     prepared >> _wait(source) >> load
             loaded.append(load)
     # Beside the group, so that what follows the group does not wait for it.
-    _refused.override(task_id="refused")(loaded)
+    _refused.override(task_id="refused")(domain, [one.name for one in chosen], loaded)
     return group
 
 
@@ -208,7 +209,7 @@ def ingest_in_chunks(domain: str, source: str) -> TaskGroup:
         )
         prepared >> waited >> extracted
         merged >> finished
-    _refused.override(task_id="refused")([finished])
+    _refused.override(task_id="refused")(domain, [source], [finished])
     return group
 
 
@@ -317,9 +318,18 @@ def _finish(domain: str, source: str, splits: Any, settled: Any) -> Counts:
 
 
 @task(trigger_rule=TriggerRule.ALL_DONE, retries=0)
-def _refused(loaded: Any) -> None:
-    """Fail with the reason of every file that was refused, after everything else was loaded."""
-    reasons = [reason for one in loaded if one for reason in one["refused"]]
+def _refused(domain: str, sources: list[str], loaded: Any) -> None:
+    """Tell of rejected rows; fail with the reason of every file that was refused.
+
+    After everything else was loaded, so that one message and one failure say it all.
+    """
+    counts = {source: one for source, one in zip(sources, loaded, strict=True) if one}
+    rows_rejected(
+        get_current_context(),
+        domain,
+        {source: (one["rejected"], one["delivered"]) for source, one in counts.items()},
+    )
+    reasons = [reason for one in counts.values() for reason in one["refused"]]
     if reasons:
         raise AirflowFailException(
             f"{len(reasons)} refused: " + " | ".join(reasons) + " Nothing of them is loaded; "

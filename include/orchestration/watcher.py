@@ -23,6 +23,8 @@ from cosmos.operators._watcher.state import (
 from cosmos.operators._watcher.triggerer import WatcherTrigger
 from cosmos.operators.watcher import DbtConsumerWatcherSensor
 
+from include.orchestration.alerts import HeldBackMixin
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
@@ -43,6 +45,10 @@ def node_status(built: str | None, tested: str | None, *, has_tests: bool) -> st
     if has_tests and is_dbt_node_status_success(built):
         return tested
     return built
+
+
+class HeldBackError(HeldBackMixin, AirflowException):
+    """A node was not built because of another task, which has its own error."""
 
 
 SETTLING_SECONDS = 10.0
@@ -139,12 +145,12 @@ class DbtNodeSensor(DbtConsumerWatcherSensor):  # type: ignore[misc]
         if self._build_alone or producer_task_state == ProducerTaskState.SKIPPED:
             return bool(self._fallback_to_non_watcher_run(try_number, context))
         if producer_task_state == ProducerTaskState.FAILED:
-            raise AirflowException(
+            raise HeldBackError(
                 f"The dbt build ended before '{self.model_unique_id}' was done: "
                 f"the log of task '{self.producer_task_id}' says why."
             )
         if producer_task_state in _NEVER_RAN:
-            raise AirflowException(
+            raise HeldBackError(
                 f"The dbt build never started, so '{self.model_unique_id}' was not built: "
                 f"look at the tasks before '{self.producer_task_id}'."
             )

@@ -44,6 +44,13 @@ def _describe(dag: Any) -> dict[str, Any]:
         "catchup": dag.catchup,
         "max_active_runs": dag.max_active_runs,
         "run_timeout_minutes": dag.dagrun_timeout and dag.dagrun_timeout.total_seconds() / 60,
+        "alerts": [
+            callback.__name__
+            for callback in (dag.on_failure_callback, dag.on_success_callback)
+            if callback
+        ]
+        + [alert.callback.path.rpartition(".")[2] for alert in dag.deadline or ()],
+        "late_minutes": [alert.interval.total_seconds() / 60 for alert in dag.deadline or ()],
         "tags": sorted(dag.tags),
         "doc_md": dag.doc_md,
         "params": {name: param.schema for name, param in dag.params.items()},
@@ -58,6 +65,7 @@ def _describe_task(task: Any) -> dict[str, Any]:
         "retry_minutes": task.retry_delay.total_seconds() / 60,
         "longest_retry_minutes": task.max_retry_delay and task.max_retry_delay.total_seconds() / 60,
         "mapped": task.is_mapped,
+        "alerts": [callback.__name__ for callback in task.on_failure_callback],
         "timeout": task.execution_timeout and task.execution_timeout.total_seconds(),
         "upstream": sorted(task.upstream_task_ids),
         "trigger_rule": task.trigger_rule.value,

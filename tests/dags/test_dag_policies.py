@@ -25,7 +25,8 @@ def test_parsing_starts_no_program_and_opens_no_connection(scheduled: dict[str, 
 
 
 @pytest.mark.parametrize(
-    "module", ["dbt.cli", "dbt.adapters.snowflake", "pandas", "pyarrow", "duckdb", "fakesnow"]
+    "module",
+    ["dbt.cli", "dbt.adapters.snowflake", "pandas", "pyarrow", "duckdb", "fakesnow", "slack_sdk"],
 )
 def test_parsing_imports_nothing_heavy(scheduled: dict[str, Any], module: str) -> None:
     loaded = [
@@ -69,6 +70,15 @@ def test_every_task_is_retried_and_bounded(scheduled: dict[str, Any]) -> None:
             else:
                 assert 1 <= task["retries"] <= 5, task_id
                 assert 1 <= task["retry_minutes"] <= 15, task_id
+
+
+def test_every_failed_task_and_run_and_every_late_run_is_told_of(scheduled: dict[str, Any]) -> None:
+    for dag_id, dag in scheduled["dags"].items():
+        assert dag["alerts"] == ["run_failed", "run_succeeded", "run_is_late"], dag_id
+        assert all(5 < minutes <= 24 * 60 for minutes in dag["late_minutes"]), dag_id
+        for task_id, task in dag["tasks"].items():
+            # Cosmos adds one of its own to the task that runs dbt.
+            assert "task_failed" in task["alerts"], f"{dag_id}.{task_id}"
 
 
 def test_a_headless_run_waits_for_no_retry(headless: dict[str, Any]) -> None:

@@ -1,0 +1,277 @@
+"""Messages to Slack about runs: failed, late, well again, rows rejected.
+
+One Airflow connection decides where they go; without it nothing is said. A message is an extra: it
+never changes how a task or a run ends, and holds nobody up for longer than a few seconds. It names
+the task, the DAG, the run and the kind of error, with a link to the log. What may be a secret or a
+value of somebody's data is left out: who may read the log finds it there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+from collections.abc import Iterable, Mapping
+from threading import Thread
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+if TYPE_CHECKING:
+    from airflow.providers.slack.notifications.slack_webhook import SlackWebhookNotifier
+
+log = logging.getLogger(__name__)
+
+CONNECTION = "slack_alerts"
+"""A connection of the type ``slackwebhook``, such as ``AIRFLOW_CONN_SLACK_ALERTS`` makes one."""
+
+SECONDS = 3
+"""How long Slack may take to be reached, and again to answer."""
+
+LONGEST = 200  # characters of an error
+
+_GONE = "…"
+_PRIVATE = tuple(
+    re.compile(pattern, re.IGNORECASE)
+    for pattern in (
+        # Quoted: databases and our own sentences quote the values they complain about. From the
+        # first such sign to the last, for a value may hold one itself.
+        r"(?<!\w)'.*'(?!\w)|(?<!\w)'.*$",
+        r'".*"|".*$',
+        r"`.*`|`.*$",
+        r"[a-z][a-z0-9+.-]*://\S+",
+        r"\S+@\S+",
+        r"\b\w*(?:password|passphrase|passwd|pwd|secret|token|api_?key|authorization)\w*\s*[=:].*$",
+        # Lists of values, and what a column was compared with.
+        r"\[.*\]|\[.*$",
+        r"\([^()]*,.*\)",
+        r"=\s*\(.*\)",
+        r"\{.*\}|\{.*$",
+        # Neither a word nor a number: keys, tokens, identifiers of people.
+        r"\b(?=[\w-]*\d)(?=[\w-]*[a-z])[\w-]{20,}\b",
+        r"\d{8,}",
+    )
+)
+
+
+class HeldBackMixin:
+    """For errors that only follow from another task's, about which a message goes out already."""
+
+
+# -- what Airflow calls ----------------------------------------------------------------------------
+
+
+def task_failed(context: Any) -> None:
+    """Tell of a task that has failed for good; a callback of every task."""
+    _quietly(_tell_task_failed, context)
+
+
+def run_failed(context: Any) -> None:
+    """Tell of a run that failed in another way than by a task; a callback of every DAG."""
+    _quietly(_tell_run_failed, context)
+
+
+def run_succeeded(context: Any) -> None:
+    """Tell that a DAG is well again after a failure; a callback of every DAG."""
+    _quietly(_tell_recovered, context)
+
+
+async def run_is_late(context: Mapping[str, Any] | None = None) -> None:
+    """Tell of a run that has not ended by its deadline; runs in the triggerer.
+
+    Args:
+        context: what Airflow knows of a run whose deadline has passed.
+    """
+    try:
+        run = (context or {}).get("dag_run") or {}
+        # A deadline stays in place when its run fails, of which has been told.
+        if run.get("state") in {"success", "failed"}:
+            return
+        dag_id, run_id = str(run.get("dag_id", "")), str(run.get("dag_run_id", ""))
+        text = _message(":hourglass: *Late*", dag_id, run_id, ["It has not ended by its deadline."])
+        notifier: Any = _webhook(text)
+        await asyncio.wait_for(notifier.async_notify({}), SECONDS)
+    except Exception as error:
+        _not_told(error)
+
+
+def rows_rejected(context: Any, domain: str, counts: Mapping[str, tuple[int, int]]) -> None:
+    """Tell how many rows were rejected, without any of them; nothing if none were.
+
+    Args:
+        context: the context of the task that tells.
+        domain: the domain that was loaded.
+        counts: rejected and delivered rows by source.
+    """
+    _quietly(_tell_rejected, context, domain, counts)
+
+
+# -- what is said ----------------------------------------------------------------------------------
+
+
+def _tell_task_failed(context: Any) -> None:
+    error = context.get("exception")
+    if isinstance(error, HeldBackMixin):
+        return
+    task = context["ti"]
+    name = task.task_id if task.map_index in (None, -1) else f"{task.task_id}[{task.map_index}]"
+    lines = [f"Task: {_plain(name)}, try {task.try_number}"]
+    if error is not None:
+        lines.append(_plain(error_line(error)))
+    _send(_message(":red_circle: *Failed*", task.dag_id, task.run_id, lines, log_url=task.log_url))
+
+
+def _tell_run_failed(context: Any) -> None:
+    dag_id, run_id = context["dag"].dag_id, context["run_id"]
+    if _is_connected():
+        _remember(dag_id, run_id)
+    reason = str(context.get("reason") or "")
+    # Of failed tasks each has told already.
+    if reason != "task_failure":
+        told = {"timed_out": "It took longer than it may and was ended."}.get(
+            reason, f"Airflow says: {_plain(_masked(reason))}"
+        )
+        _send(_message(":red_circle: *Failed*", dag_id, run_id, [told]))
+
+
+def _tell_recovered(context: Any) -> None:
+    dag_id, run_id = context["dag"].dag_id, context["run_id"]
+    if _is_connected() and (failed := _forget(dag_id)):
+        told = "It succeeded now." if failed == run_id else f"Its run {_plain(failed)} had failed."
+        _send(_message(":large_green_circle: *Well again*", dag_id, run_id, [told]))
+
+
+def _tell_rejected(context: Any, domain: str, counts: Mapping[str, tuple[int, int]]) -> None:
+    lines = [
+        f"{_plain(domain)}.{_plain(source)}: {rejected:,} of {delivered:,} rows"
+        for source, (rejected, delivered) in counts.items()
+        if rejected
+    ]
+    if lines:
+        lines.append(f"Why: `python -m include.ingestion rejected {_plain(domain)}`")
+        task = context["ti"]
+        title = ":large_orange_circle: *Rows rejected*"
+        _send(_message(title, task.dag_id, task.run_id, lines, log_url=task.log_url))
+
+
+def error_line(error: BaseException | str) -> str:
+    """The kind of an error and its first line, without what may be a secret or a value."""
+    lines = (line.strip() for line in str(error).splitlines())
+    said = _masked(next(filter(None, lines), ""))
+    if isinstance(error, BaseException):
+        return f"{type(error).__name__}: {said}".removesuffix(": ")
+    return said
+
+
+def _masked(text: str) -> str:
+    from airflow.sdk._shared.secrets_masker import redact
+
+    text = str(redact(text))
+    for pattern in _PRIVATE:
+        text = pattern.sub(_GONE, text)
+    return text if len(text) <= LONGEST else text[:LONGEST] + _GONE
+
+
+def _message(
+    title: str, dag_id: str, run_id: str, lines: Iterable[str], *, log_url: str = ""
+) -> str:
+    from airflow.sdk.configuration import conf
+
+    base = str(conf.get("api", "base_url", fallback="")).rstrip("/")
+    run_url = f"{base}/dags/{quote(dag_id)}/runs/{quote(run_id)}"
+    where = f"<{log_url}|Log>" if log_url else f"<{run_url}|Run>"
+    return "\n".join([f"{title}: {_plain(dag_id)}", *lines, f"Run: {_plain(run_id)}, {where}"])
+
+
+def _plain(text: str) -> str:
+    """Text that Slack shows as it is."""
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+# -- which DAGs are not well -----------------------------------------------------------------------
+#
+# Kept in a variable: Airflow's own search for a DAG's previous run knows runs with a logical date
+# alone, and a run that was started by an asset has none.
+
+
+def _variable(dag_id: str) -> str:
+    return f"alerts__failed__{dag_id}"
+
+
+def _remember(dag_id: str, run_id: str) -> None:
+    from airflow.sdk import Variable
+
+    Variable.set(_variable(dag_id), run_id)
+
+
+def _forget(dag_id: str) -> str | None:
+    """The run that failed, once."""
+    from airflow.sdk import Variable
+
+    failed = Variable.get(_variable(dag_id), default=None)
+    if failed is not None:
+        Variable.delete(_variable(dag_id))
+    return failed and str(failed)
+
+
+# -- sending ---------------------------------------------------------------------------------------
+
+
+def _webhook(text: str) -> SlackWebhookNotifier:
+    # Here, because Airflow reads DAG files every half minute and they import this module.
+    from airflow.providers.slack.notifications.slack_webhook import SlackWebhookNotifier
+
+    return SlackWebhookNotifier(
+        slack_webhook_conn_id=CONNECTION,
+        text=text,
+        timeout=SECONDS,
+        retry_handlers=[],
+        unfurl_links=False,
+        unfurl_media=False,
+    )
+
+
+def _is_connected() -> bool:
+    from airflow.sdk import BaseHook
+    from airflow.sdk.exceptions import AirflowNotFoundException
+
+    try:
+        BaseHook.get_connection(CONNECTION)
+    except AirflowNotFoundException:
+        return False
+    return True
+
+
+def _send(text: str) -> None:
+    """Send a message, or give up on it after `SECONDS`."""
+    notifier: Any = _webhook(text)
+    # Asks Airflow for the connection, which only this thread may do.
+    _ = notifier.hook.client
+
+    def notify() -> None:
+        try:
+            # Not by calling the notifier, which would render what an error says as a template.
+            notifier.notify({})
+        except Exception as error:
+            _not_told(error)
+
+    # A server that sends a byte now and then never times out. So its time is up here.
+    sending = Thread(target=notify, name="alert", daemon=True)
+    sending.start()
+    sending.join(SECONDS + 1)
+    if sending.is_alive():
+        _not_told(TimeoutError())
+
+
+def _quietly(tell: Any, *arguments: Any) -> None:
+    try:
+        tell(*arguments)
+    except Exception as error:
+        _not_told(error)
+
+
+def _not_told(error: BaseException) -> None:
+    # The kind alone: what an error says of a webhook may hold its address, which is a secret.
+    if type(error).__name__ == "AirflowNotFoundException":
+        log.info("No alert: there is no connection %s.", CONNECTION)
+    else:
+        log.warning("An alert was not sent: %s.", type(error).__name__)
