@@ -7,10 +7,18 @@ marts. When all of it is green, the asset `affiliate` is published.
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pendulum
 from airflow.sdk import DAG, Asset, PartitionedAssetTimetable
 
-from include.orchestration.dag_parts import check_mode, default_args, pipeline_params, publish
+from include.orchestration.dag_parts import (
+    check_mode,
+    default_args,
+    pipeline_alerts,
+    pipeline_params,
+    publish,
+)
 from include.orchestration.dbt_tasks import dbt_task_group
 
 with DAG(
@@ -23,6 +31,7 @@ with DAG(
     max_active_runs=1,
     default_args=default_args(retries=5),
     params=pipeline_params(),
+    **pipeline_alerts(late_after=timedelta(hours=2)),
     tags=["affiliate", "dbt"],
     doc_md=__doc__,
 ):

@@ -10,6 +10,8 @@ source can be run by itself.
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pendulum
 from airflow.sdk import DAG, Asset, CronPartitionTimetable
 
@@ -17,6 +19,7 @@ from include.orchestration.dag_parts import (
     check_mode,
     default_args,
     exclude_sources_param,
+    pipeline_alerts,
     pipeline_params,
     publish,
 )
@@ -33,6 +36,7 @@ with DAG(
     max_active_runs=1,
     default_args=default_args(retries=5),
     params=pipeline_params() | exclude_sources_param(SOURCES),
+    **pipeline_alerts(late_after=timedelta(hours=4)),
     tags=["affiliate", "dbt", "ingestion"],
     doc_md=__doc__,
 ):

@@ -13,7 +13,13 @@ from datetime import timedelta
 import pendulum
 from airflow.sdk import DAG, Asset
 
-from include.orchestration.dag_parts import check_mode, default_args, pipeline_params, publish
+from include.orchestration.dag_parts import (
+    check_mode,
+    default_args,
+    pipeline_alerts,
+    pipeline_params,
+    publish,
+)
 from include.orchestration.dbt_tasks import dbt_task_group
 from include.orchestration.ingestion_tasks import ingest_in_chunks
 
@@ -27,6 +33,7 @@ with DAG(
         retries=3, retry_delay=timedelta(minutes=1), max_retry_delay=timedelta(minutes=15)
     ),
     params=pipeline_params(),
+    **pipeline_alerts(late_after=timedelta(minutes=45)),
     tags=["forex", "ingestion", "dbt"],
     doc_md=__doc__,
 ):

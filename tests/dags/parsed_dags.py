@@ -58,6 +58,11 @@ def _describe(dag: Any) -> dict[str, Any]:
     }
 
 
+def _listed(callbacks: Any) -> list[Any]:
+    """A mapped task has its callback as it was given, the others have a list."""
+    return list(callbacks) if isinstance(callbacks, (list, tuple)) else [callbacks]
+
+
 def _describe_task(task: Any) -> dict[str, Any]:
     return {
         "owner": task.owner,
@@ -65,7 +70,7 @@ def _describe_task(task: Any) -> dict[str, Any]:
         "retry_minutes": task.retry_delay.total_seconds() / 60,
         "longest_retry_minutes": task.max_retry_delay and task.max_retry_delay.total_seconds() / 60,
         "mapped": task.is_mapped,
-        "alerts": [callback.__name__ for callback in task.on_failure_callback],
+        "alerts": [callback.__name__ for callback in _listed(task.on_failure_callback)],
         "timeout": task.execution_timeout and task.execution_timeout.total_seconds(),
         "upstream": sorted(task.upstream_task_ids),
         "trigger_rule": task.trigger_rule.value,

@@ -200,4 +200,4 @@ def test_one_more_declared_source_has_a_raw_table(
         assert [(day, name, float(amount)) for day, name, amount in rows()] == [
             ("2025-05-01", "Atlas", 12.5)
         ]
-    assert "nothing delivered" in load("bonus")
+    assert "nothing to load" in load("bonus")
