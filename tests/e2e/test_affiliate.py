@@ -9,6 +9,7 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -122,7 +123,7 @@ def test_commissions_are_built_when_both_pipelines_have_finished_for_the_day(
     with scheduler(pipelines.variables) as airflow:
         # Switched on, each of the two DAGs starts its run of the last morning.
         for dag in (WEB, SCRAPERS, COMMISSION):
-            eventually(lambda dag=dag: airflow.unpause(dag))
+            eventually(partial(airflow.unpause, dag))
 
         # Something may still be entered by hand: that is waited for, without a worker.
         eventually(lambda: assert_states(airflow, WEB, "deferred", "ingest.manual.wait"))
