@@ -33,6 +33,7 @@ def test_each_builds_its_own_models(scheduled: dict[str, Any]) -> None:
     both = {
         "gaming.source_freshness",
         "gaming.dbt_producer_watcher",
+        "gaming.dbt_producer_watcher_done",
         "gaming.staging.stg_gaming__rejected",
     }
     assert built[PURCHASES] == both | {"gaming.staging.stg_gaming__purchases"}
@@ -66,7 +67,8 @@ def test_a_test_runs_where_all_that_it_reads_is_built(manifest: dict[str, Any]) 
     first, second = names(purchases), names(activity)
     assert "assert_gaming_purchases_are_accounted_for" in first
     assert "unique_stg_gaming__purchases_transaction_id" in first
-    assert not any("spins" in test or test.startswith("relationships") for test in first)
+    assert "assert_gaming_spins_are_accounted_for" not in first
+    assert not any("stg_gaming__spins" in test for test in first)
     assert "assert_gaming_spins_are_accounted_for" in second
     assert any(test.startswith("relationships_stg_gaming__purchases") for test in second)
     everything = owners_of_tests(manifest)
