@@ -299,6 +299,9 @@ def _as_text(rows: Sequence[Any], schema: pa.Schema) -> pa.Table:
 
 
 def _column_as_text(values: list[Any]) -> pa.Array:
+    if any(isinstance(value, datetime) and value.tzinfo for value in values):
+        # Arrow takes such times by their clock, in whatever zone it shows, once pandas is loaded.
+        values = [value and value.astimezone(UTC).replace(tzinfo=None) for value in values]
     try:
         array = pa.array(values)
     except (pa.ArrowException, TypeError):
@@ -307,8 +310,6 @@ def _column_as_text(values: list[Any]) -> pa.Array:
     if pa.types.is_null(array.type):
         return array.cast(pa.string())
     if pa.types.is_timestamp(array.type):
-        zoned = array.type.tz is not None
-        array = array.cast(pa.timestamp("us", "UTC") if zoned else pa.timestamp("us"))
         array = array.cast(pa.timestamp("us"))
     return array.cast(pa.string())
 

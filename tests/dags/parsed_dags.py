@@ -50,6 +50,7 @@ def _describe(dag: Any) -> dict[str, Any]:
         ]
         + [alert.callback.path.rpartition(".")[2] for alert in dag.deadline or ()],
         "late_minutes": [alert.interval.total_seconds() / 60 for alert in dag.deadline or ()],
+        "run_timeout_minutes": dag.dagrun_timeout and dag.dagrun_timeout.total_seconds() / 60,
         "tags": sorted(dag.tags),
         "doc_md": dag.doc_md,
         "params": {name: param.schema for name, param in dag.params.items()},

@@ -297,7 +297,7 @@ def test_a_backfill_rebuilds_its_range_and_touches_nothing_outside(
     game.stage(**bounds)
     assert {model: game.rows(model, where) for model, where in OUTSIDE.items()} == before
 
-    revenue = dict(
+    revenue: dict[str, str] = dict(
         game.runs.rows(f"select transaction_id, revenue::varchar from {game.runs.table(STAGING)}")
     )
     assert revenue["stays"] == "19.99"

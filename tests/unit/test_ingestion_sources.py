@@ -9,7 +9,14 @@ import pytest
 import yaml
 
 from include.ingestion.errors import DeclarationError
-from include.ingestion.sources import FOLDER, SCHEMA, domains, json_schema, load_domain
+from include.ingestion.sources import (
+    FOLDER,
+    SCHEMA,
+    DatabaseFormat,
+    domains,
+    json_schema,
+    load_domain,
+)
 
 GOOD = """
 domain: sales
@@ -132,3 +139,41 @@ def test_the_schema_and_the_models_agree_on_a_good_file(tmp_path: Path) -> None:
     content["sources"][0]["loads"] = "merge"
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate(content, json.loads(json_schema()))
+
+
+DATABASE = """
+domain: sales
+sources:
+  - name: orders
+    load: add
+    format: {type: database, table: app.orders, watermark: changed, event_time: happened}
+    columns:
+      - {name: happened}
+      - {name: changed, type: timestamp}
+"""
+
+
+def test_a_database_is_a_source_too(tmp_path: Path) -> None:
+    source = load_domain("sales", declare(tmp_path, DATABASE)).source("orders")
+    assert isinstance(source.format, DatabaseFormat)
+    assert source.format.schema_and_table == ("app", "orders")
+    assert source.format.overlap_minutes == 60
+
+
+@pytest.mark.parametrize(
+    ("good", "bad", "said"),
+    [
+        ("load: add", "load: append", "load: add and format: {type: database} go together"),
+        ("watermark: changed", "watermark: happened", "must be a column of type timestamp"),
+        ("event_time: happened", "event_time: day", "event_time day must be a column"),
+        ("app.orders", "app.orders; drop table x", "table"),
+        ("load: add", "load: add\n    duplicates: drop", "rules of its own"),
+        ("load: add", "load: add\n    allow_new_columns: true", "for files, not for a database"),
+    ],
+)
+def test_what_is_wrong_with_a_source_in_a_database_is_said(
+    tmp_path: Path, good: str, bad: str, said: str
+) -> None:
+    with pytest.raises(DeclarationError, match="orders") as refused:
+        load_domain("sales", declare(tmp_path, DATABASE.replace(good, bad, 1)))
+    assert said in str(refused.value)
