@@ -30,6 +30,8 @@ endif
 
 # Extra arguments for pytest, for example: make test PYTEST_ARGS="tests/unit -k settings"
 PYTEST_ARGS ?=
+# And for the benchmark, for example: make bench BENCH_ARGS="--rows 100000 --repeat 1"
+BENCH_ARGS ?=
 # How many tests run at a time; each worker has a local warehouse of its own.
 PYTEST_WORKERS ?= auto
 
@@ -54,6 +56,10 @@ down: $(RUNTIME) ## Stop exactly what `make up` started
 .PHONY: doctor
 doctor: $(RUNTIME) ## Say what is configured, what is missing and what to set
 	@$(PYTHON) -m include.warehouse doctor
+
+.PHONY: bench
+bench: $(DEV) ## Measure how fast files are loaded on this machine; takes minutes
+	@$(PYTHON) -m benchmarks loading $(BENCH_ARGS)
 
 # Check
 
