@@ -30,6 +30,8 @@ endif
 
 # Extra arguments for pytest, for example: make test PYTEST_ARGS="tests/unit -k settings"
 PYTEST_ARGS ?=
+# And for the benchmark, for example: make bench BENCH_ARGS="--rows 100000 --repeat 1"
+BENCH_ARGS ?=
 # How many tests run at a time; each worker has a local warehouse of its own.
 PYTEST_WORKERS ?= auto
 
@@ -62,6 +64,10 @@ doctor: $(RUNTIME) ## Say what is configured, what is missing and what to set
 .PHONY: workbook
 workbook: $(RUNTIME) ## Report on a workbook of purchases and spins: make workbook FILE=path.xlsx
 	@$(PYTHON) -m include.quality workbook $(if $(FILE),"$$FILE") $(WORKBOOK_ARGS)
+
+.PHONY: bench
+bench: $(DEV) ## Measure how fast files are loaded on this machine; takes minutes
+	@$(PYTHON) -m benchmarks loading $(BENCH_ARGS)
 
 # Check
 

@@ -71,7 +71,7 @@ STEPS = (
 Checkpoint = Callable[[str], None]
 """Called with the name of each step that is done."""
 
-UPLOADS_AHEAD = 2
+UPLOADS_AHEAD = 1
 PATIENCE_SECONDS = 60.0
 """How long a warehouse that does not answer is asked again."""
 
@@ -510,7 +510,7 @@ def _validated(source: Source, opened: Opened, tally: _Tally) -> Iterator[Valida
 
 
 class _Uploader:
-    """Uploads in the background, so that the next chunk is read meanwhile; at most a few ahead."""
+    """Uploads in the background, so that the next chunk is read meanwhile."""
 
     def __init__(self, raw: Raw) -> None:
         self._raw = raw

@@ -227,7 +227,7 @@ class Source(_Declared):
     settle_seconds: float = Field(
         0, ge=0, description="How long a file must be unchanged before it is taken."
     )
-    chunk_rows: int = Field(50_000, ge=1, le=1_000_000, description="Rows handled at a time.")
+    chunk_rows: int = Field(20_000, ge=1, le=1_000_000, description="Rows handled at a time.")
     allow_new_columns: bool = Field(
         False, description="Whether an unknown column is added to the raw table and reported."
     )
