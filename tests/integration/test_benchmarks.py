@@ -12,7 +12,9 @@ from benchmarks.__main__ import app
 pytestmark = pytest.mark.integration
 
 
-def test_every_way_loads_every_row_and_is_in_the_table(clean_environment: pytest.MonkeyPatch) -> None:
+def test_every_way_loads_every_row_and_is_in_the_table(
+    clean_environment: pytest.MonkeyPatch,
+) -> None:
     clean_environment.setenv("COLUMNS", "200")
     arguments = ["loading", "--rows", "300", "--slow-rows", "200", "--repeat", "1"]
     run = CliRunner().invoke(app, arguments, catch_exceptions=False)
