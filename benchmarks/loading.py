@@ -13,7 +13,7 @@ from itertools import islice
 from pathlib import Path
 from statistics import median
 
-import pandas as pd  # type: ignore[import-untyped]
+import pandas as pd
 import sqlalchemy
 from snowflake.connector import SnowflakeConnection
 from snowflake.sqlalchemy import URL
