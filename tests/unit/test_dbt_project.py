@@ -178,8 +178,6 @@ def test_incremental_models_can_be_bounded_and_merged_by_key(manifest: Node) -> 
             assert meta["bucket"], model["name"]
         if strategy == "key_sync":
             assert meta["gone_when_null"] in columns - set(keys), model["name"]
-        else:
-            assert config["incremental_strategy"] == "merge", model["name"]
         assert meta["window_column"] in columns, model["name"]
         assert any(name.startswith("lookback_") for name in meta), model["name"]
         assert config["cluster_by"], model["name"]
