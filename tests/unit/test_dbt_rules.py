@@ -10,6 +10,9 @@ from tests.unit.dbt_project import PROJECT, parse
 from tests.unit.dbt_rules import RULES, Graph
 
 WAIVERS = {
+    ("tables_are_named_by_ref_and_source", "mart_retail__data_quality"): (
+        "It counts its three import CTEs in one loop; what the loop names are no tables."
+    ),
     ("a_source_is_not_joined_to_a_model", "stg_tpch__fct_lineitem"): (
         "A line may only be loaded once its order is: which lines there are depends on the orders "
         "that are here, not on those in the source."

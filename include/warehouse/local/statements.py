@@ -25,7 +25,7 @@ IN_PROGRESS = "333333"
 ANSWER_SECONDS = 40.0
 """How long a request may stay without an answer; clients give up after 60 seconds."""
 
-ABANDONED_SECONDS = 10.0
+ABANDONED_SECONDS = 30.0
 """How long a statement runs on for nobody; a client that lost its connection comes back sooner."""
 
 KEPT_BYTES = 1024**2
