@@ -166,7 +166,6 @@ def _triggered(url: str) -> dict[str, Any]:
         with attempt:
             for dag in (ACTIVITY, PURCHASES):
                 _call(f"{dags}/{dag}", token)
-    # Asked for before the DAG is switched on, so that no run of its schedule comes first.
     body = {"logical_date": None, "conf": {**RANGE, "is_full_refresh": False}}
     _call(f"{dags}/{PURCHASES}/dagRuns", token, "POST", body)
     _call(f"{dags}/{PURCHASES}", token, "PATCH", {"is_paused": False})
@@ -177,12 +176,19 @@ def _triggered(url: str) -> dict[str, Any]:
 
 
 def _when(url: str, token: str, *states: str) -> dict[str, Any]:
-    """A run that somebody triggered, once it is in one of the states."""
+    """The run over the range, once it is in one of the states.
+
+    A run of the schedule may come first, and start one without a range.
+    """
     found: dict[str, Any] = {}
     for attempt in Retrying(stop=stop_after_delay(400), wait=wait_fixed(1), reraise=True):
         with attempt:
             answer = _call(url, token)
-            runs = [run for run in answer.get("dag_runs", [answer]) if run["conf"]]
+            runs = [
+                run
+                for run in answer.get("dag_runs", [answer])
+                if (run["conf"] or {}).get("backfill_start_date")
+            ]
             assert runs
             assert runs[0]["state"] in states, runs[0]
             found = runs[0]
