@@ -20,11 +20,11 @@ QUESTIONS = {
     """,
     "Which hours of the day earn most?": """
         select
-            lpad(hour(app_hour), 2, '0') || ':00' as "Hour, UTC",
+            lpad(hour(app_hour)::varchar, 2, '0') || ':00' as "Hour, UTC",
             sum(total_revenue_hourly) as "Revenue, USD",
             sum(total_spins_hourly) as "Spins"
         from {mart}.mart_user_activity_hourly
-        group by lpad(hour(app_hour), 2, '0') || ':00'
+        group by lpad(hour(app_hour)::varchar, 2, '0') || ':00'
         order by sum(total_revenue_hourly) desc
         limit 3
     """,

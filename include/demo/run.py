@@ -178,8 +178,8 @@ def _summary(settings: ConnectionSettings, results: Sequence[Result]) -> Table:
         )
     total = [sum(column) for column in zip(*lines, strict=True)]
     table = Table(show_footer=True)
-    table.add_column("Pipeline", footer="all")
-    headings = ("Source rows", "Models", "Model rows", "Tests passed", "Warned", "Seconds")
+    table.add_column("Pipeline", no_wrap=True, footer="all")
+    headings = ("Source rows", "Models", "Rows in them", "Passed", "Warned", "Seconds")
     for heading, number in zip(headings, total, strict=True):
         table.add_column(heading, justify="right", no_wrap=True, footer=_number(number))
     for result, line in zip(results, lines, strict=True):

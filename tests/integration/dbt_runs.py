@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from dbt.cli.main import dbtRunner
 
+from include.demo.pipeline import Pipeline
 from include.orchestration.manifest import LAYERS, domain_selection
 
 if TYPE_CHECKING:
@@ -122,6 +123,14 @@ class DbtRuns:
     def value(self, sql: str, *values: object) -> Any:
         """The first value of a query."""
         return self.rows(sql, *values)[0][0]
+
+    def answers(self, pipeline: Pipeline) -> dict[str, int]:
+        """How many rows answer each question of the demo."""
+        mart = f"analytics_dev.{self.name}_mart"
+        return {
+            question: len(self.rows(sql.format(mart=mart)))
+            for question, sql in pipeline.questions.items()
+        }
 
     def table(self, node: str) -> str:
         """The relation of a model, or of a snapshot."""

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from include.demo import affiliate as affiliate_demo
 from include.ingestion.loader import FileResult, load_source
 from include.ingestion.sources import load_domain
 from tests.conftest import Warehouse, start_warehouse
@@ -205,6 +206,10 @@ def test_files_become_commissions_as_computed_by_hand(affiliate: Affiliate) -> N
     ]
     calendar = affiliate.runs.table("dim_affiliate__calendar")
     assert affiliate.runs.value(f"select count(*) from {calendar}") == 2
+
+
+def test_the_questions_of_the_demo_have_answers(affiliate: Affiliate) -> None:
+    assert all(affiliate.runs.answers(affiliate_demo.PIPELINE).values())
 
 
 def test_a_run_without_news_writes_nothing(affiliate: Affiliate) -> None:

@@ -18,6 +18,7 @@ from typing import Any
 import polars as pl
 import pytest
 
+from include.demo import forex as forex_demo
 from include.ingestion.loader import FileResult, load_source
 from include.ingestion.sources import load_domain
 from include.sample_data import forex
@@ -212,6 +213,10 @@ def test_the_build_passes_and_warns_of_ids_that_were_issued_again(
     # Every transaction is somewhere, most of them cleaned.
     cleaned = built.runs.value(f"select count(*) from {table}")
     assert 0.7 * ROWS < cleaned < 0.9 * ROWS
+
+
+def test_the_questions_of_the_demo_have_answers(built: Forex) -> None:
+    assert all(built.runs.answers(forex_demo.PIPELINE).values())
 
 
 @pytest.mark.parametrize(

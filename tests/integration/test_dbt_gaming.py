@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from include.demo import gaming as gaming_demo
 from include.ingestion.database import Span
 from include.ingestion.loader import load_source
 from include.ingestion.sources import load_domain
@@ -205,6 +206,10 @@ def test_increments_are_what_a_full_rebuild_gives(game: Game, from_nothing: dict
     assert [
         again.results[f"model.firn.{one}"]["adapter_response"]["rows_affected"] for one in TABLES
     ] == [0, 0, 0]
+
+
+def test_the_questions_of_the_demo_have_answers(game: Game) -> None:
+    assert all(game.runs.answers(gaming_demo.PIPELINE).values())
 
 
 def test_purchases_are_counted_once_and_in_one_row(game: Game) -> None:

@@ -19,6 +19,7 @@ import polars as pl
 import pyarrow.parquet as pq
 import pytest
 
+from include.demo import retail as retail_demo
 from include.ingestion.loader import load_source
 from include.ingestion.sources import load_domain
 from include.orchestration.export_tasks import domain_relations
@@ -192,6 +193,10 @@ def test_the_first_day_is_built_and_tested(shop: Shop, first_build: Outcome) -> 
         (None, None, None, pd.Timestamp("2025-01-01 10:00:06").to_pydatetime()),
         ("By hand", "watch", "lynx", None),
     ]
+
+
+def test_the_questions_of_the_demo_have_answers(shop: Shop) -> None:
+    assert all(shop.answers(retail_demo.PIPELINE).values())
 
 
 def test_warnings_count_transactions(shop: Shop, first_build: Outcome) -> None:

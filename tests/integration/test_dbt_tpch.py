@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from include.demo import tpch as tpch_demo
 from include.sample_data import tpch
 from tests.integration import tpch_project
 from tests.integration.dbt_runs import Outcome, layers_of
@@ -67,6 +68,10 @@ def test_the_build_passes(built: Project, first_build: Outcome) -> None:
     customers = built.value("select count(*) from customer")
     summary = built.table("mart_customer_summary")
     assert built.value(f"select count(*) from {summary}") == customers == 1500
+
+
+def test_the_questions_of_the_demo_have_answers(built: Project) -> None:
+    assert all(built.answers(tpch_demo.PIPELINE).values())
 
 
 def test_shares_add_up_to_what_the_source_says(built: Project) -> None:
