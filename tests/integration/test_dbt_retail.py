@@ -195,7 +195,7 @@ def test_the_first_day_is_built_and_tested(shop: Shop, first_build: Outcome) -> 
     ]
 
 
-def test_the_questions_of_the_demo_have_answers(shop: Shop) -> None:
+def test_the_questions_of_the_demo_have_answers(shop: Shop, first_build: Outcome) -> None:
     assert all(shop.answers(retail_demo.PIPELINE).values())
 
 
