@@ -1,0 +1,1 @@
+"""Watching the pipelines: Elementary, its switch, its report and its alerts."""

@@ -1,0 +1,203 @@
+"""Elementary's tables, its tests, its report and its alerts, each as one call."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import yaml
+
+from include.monitoring.switch import Switch, monitoring_switch
+from include.warehouse.connection import REPOSITORY, ConnectionSettings, get_settings
+
+PROJECT = REPOSITORY / "dbt"
+SCHEMA = "elementary"
+TAG = "monitoring"
+"""What tests of the project carry that Elementary makes; `watch` runs them, no pipeline does."""
+
+DAYS = 14
+"""How far back the report and the metrics of tests look."""
+
+
+class ElementaryError(RuntimeError):
+    """A program of Elementary or dbt failed; the message ends with what it said."""
+
+
+class Elementary:
+    """Elementary on the configured target.
+
+    Args:
+        settings: read from the environment if not given.
+        switch: the same.
+
+    Raises:
+        MonitoringOffError: Elementary is off.
+        ConfigurationError: the settings cannot be used.
+    """
+
+    def __init__(
+        self, settings: ConnectionSettings | None = None, switch: Switch | None = None
+    ) -> None:
+        self.settings = settings or get_settings()
+        self.switch = switch or monitoring_switch()
+        self.switch.require()
+        self.home = self.settings.home / "monitoring"
+
+    def build(self) -> None:
+        """Make or update Elementary's tables and views, and enter the project into them.
+
+        Raises:
+            ElementaryError: dbt failed.
+        """
+        # What a table of Elementary's holds is uploaded at the end of every dbt command; of the
+        # project itself once here, not by each.
+        self._dbt("run", "--select", SCHEMA, autoupload=True)
+
+    def watch(self) -> None:
+        """Run the tests that Elementary makes; what they find is a warning, and in its tables.
+
+        Raises:
+            ElementaryError: dbt failed, or a test could not be run.
+        """
+        self._dbt("test", "--select", f"tag:{TAG}")
+
+    def freshness(self) -> None:
+        """Measure the age of all sources; what is stale is in Elementary's tables.
+
+        Raises:
+            ElementaryError: dbt failed.
+        """
+        # Its exit code is that of the stalest source, which is a finding and no failure.
+        self._dbt("source", "freshness", may_fail=True)
+
+    def write_report(self, file: Path) -> None:
+        """Write Elementary's report, one page without anything beside it.
+
+        Args:
+            file: a file that ends in ``.html``; replaced when the report is complete.
+
+        Raises:
+            ElementaryError: it could not be made.
+        """
+        file.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = file.with_name(f".{file.name}")
+        try:
+            self._edr(
+                "report",
+                f"--file-path={unfinished}",
+                f"--days-back={DAYS}",
+                "--open-browser=false",
+                "--project-name=Firn",
+                # Rows of data stay in the warehouse.
+                "--disable-samples=true",
+            )
+            if not unfinished.exists():
+                raise ElementaryError("Elementary said nothing was wrong, and wrote no report.")
+            unfinished.replace(file)
+        finally:
+            unfinished.unlink(missing_ok=True)
+
+    def send_alerts(self, webhook: str, *, report_url: str = "") -> None:
+        """Send what was found since the last call to Slack, each finding once.
+
+        Args:
+            webhook: the address of an incoming webhook, a secret.
+            report_url: where readers find the report; no link if not given.
+
+        Raises:
+            ElementaryError: it failed, or Slack did not take the message.
+        """
+        link = [f"--report-url={report_url}"] if report_url else []
+        self._edr(
+            "monitor",
+            "--days-back=1",
+            "--group-by=table",
+            # A finding that goes on is told of again after a day, not every hour.
+            "--suppression-interval=24",
+            "--disable-samples=true",
+            *link,
+            secrets={"EDR_SLACK_WEBHOOK": webhook},
+        )
+
+    # -- programs -----------------------------------------------------------------------------
+
+    def _dbt(self, *command: str, autoupload: bool = False, may_fail: bool = False) -> None:
+        arguments = [
+            *(str(Path(sys.executable).with_name("dbt")), "--no-use-colors"),
+            *command,
+            f"--target={self.settings.target}",
+            f"--project-dir={PROJECT}",
+            f"--profiles-dir={PROJECT}",
+            f"--target-path={self.home / 'dbt'}",
+            f"--log-path={self.home / 'dbt'}",
+        ]
+        if autoupload:
+            arguments.append("--vars={disable_dbt_artifacts_autoupload: false}")
+        self._run(arguments, {}, may_fail=may_fail)
+
+    def _edr(self, command: str, *options: str, secrets: Mapping[str, str] | None = None) -> None:
+        self.home.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=self.home) as folder:
+            configuration = Path(folder)
+            (configuration / "profiles.yml").write_text(self._profile(), encoding="utf-8")
+            (configuration / "config.yml").write_text(
+                "anonymous_usage_tracking: false\nrun_dbt_deps_if_needed: false\n",
+                encoding="utf-8",
+            )
+            self._run(
+                [
+                    *(sys.executable, "-m", "include.monitoring.edr", command),
+                    f"--config-dir={configuration}",
+                    f"--profiles-dir={configuration}",
+                    f"--profile-target={self.settings.target}",
+                    f"--env={'prod' if self.settings.target == 'prod' else 'dev'}",
+                    f"--target-path={self.home / 'edr'}",
+                    *options,
+                ],
+                {
+                    # Elementary's commands have a dbt project of their own, which needs the same
+                    # packages and must not write beside its code.
+                    "DBT_PACKAGES_FOLDER": str(self.switch.packages),
+                    "EDR_INTERNAL_TARGET_PATH": str(self.home / "edr" / "dbt"),
+                    **(secrets or {}),
+                },
+            )
+
+    def _profile(self) -> str:
+        """The project's own connection under the name and schema that Elementary looks for."""
+        profiles = yaml.safe_load((PROJECT / "profiles.yml").read_text(encoding="utf-8"))
+        outputs = profiles["firn"]["outputs"]
+        for target, output in outputs.items():
+            # As in macros/generate_schema_name.sql.
+            output["schema"] = SCHEMA if target == "prod" else f"{output['schema']}_{SCHEMA}"
+        return yaml.safe_dump({"elementary": profiles["firn"]})
+
+    def _run(
+        self, command: Sequence[str], variables: Mapping[str, str], *, may_fail: bool = False
+    ) -> None:
+        environment = {
+            **os.environ,
+            **self.settings.environment(),
+            **self.switch.environment(),
+            "DBT_SEND_ANONYMOUS_USAGE_STATS": "False",
+            "DO_NOT_TRACK": "1",
+            **variables,
+        }
+        ended = subprocess.run(
+            command,
+            cwd=REPOSITORY,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+        sys.stdout.write(ended.stdout)
+        if ended.returncode != 0 and not may_fail:
+            said = "\n".join(ended.stdout.strip().splitlines()[-12:])
+            raise ElementaryError(f"{Path(command[0]).name} {command[1]} failed:\n{said}")
