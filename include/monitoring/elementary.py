@@ -12,13 +12,11 @@ from pathlib import Path
 import yaml
 
 from include.monitoring.switch import Switch, monitoring_switch
+from include.orchestration.manifest import MONITORING
 from include.warehouse.connection import REPOSITORY, ConnectionSettings, get_settings
 
 PROJECT = REPOSITORY / "dbt"
 SCHEMA = "elementary"
-TAG = "monitoring"
-"""What tests of the project carry that Elementary makes; `watch` runs them, no pipeline does."""
-
 DAYS = 14
 """How far back the report and the metrics of tests look."""
 
@@ -63,7 +61,7 @@ class Elementary:
         Raises:
             ElementaryError: dbt failed, or a test could not be run.
         """
-        self._dbt("test", "--select", f"tag:{TAG}")
+        self._dbt("test", "--select", f"tag:{MONITORING}")
 
     def freshness(self) -> None:
         """Measure the age of all sources; what is stale is in Elementary's tables.
@@ -150,7 +148,7 @@ class Elementary:
             )
             self._run(
                 [
-                    *(sys.executable, "-m", "include.monitoring.edr", command),
+                    *(sys.executable, "-m", "include.monitoring.edr", command, "--quiet-logs"),
                     f"--config-dir={configuration}",
                     f"--profiles-dir={configuration}",
                     f"--profile-target={self.settings.target}",

@@ -32,6 +32,7 @@ from include.orchestration.environment import (
     target,
 )
 from include.orchestration.manifest import (
+    MONITORING,
     domain_selection,
     manifest_path,
     read_manifest,
@@ -128,6 +129,7 @@ def dbt_task_group(
         render_config=RenderConfig(
             load_method=LoadMode.DBT_MANIFEST,
             select=list(select or domain_selection(domain)),
+            exclude=[f"tag:{MONITORING}"],
             test_behavior=TestBehavior.NONE,
             emit_datasets=False,
             enable_owner_inheritance=False,

@@ -100,9 +100,14 @@ def airflow_environment(
         ConfigurationError: the connection settings cannot be used.
         ValueError: a variable of ours is malformed.
     """
+    from include.monitoring.switch import monitoring_switch
     from include.warehouse.connection import get_settings
 
-    variables = {**os.environ, **(settings or get_settings()).environment()}
+    variables = {
+        **os.environ,
+        **(settings or get_settings()).environment(),
+        **monitoring_switch().environment(),
+    }
     if slack := _setting(SLACK):
         variables[SLACK] = slack
     home = airflow_home(variables)

@@ -29,6 +29,9 @@ _SUFFIXES = {".sql", ".yml", ".yaml", ".csv", ".md", ".py"}
 
 LAYERS = ("staging", "intermediate", "mart")
 
+MONITORING = "monitoring"
+"""The tag of tests that no pipeline runs but `platform__monitoring__hourly`; Elementary's."""
+
 
 def domain_selection(domain: str) -> list[str]:
     """The dbt selection of a domain: its folder everywhere, and the tests of its sources."""
@@ -65,6 +68,8 @@ def tests_by_owner(
 ) -> dict[str, list[str]]:
     """Unique ids of a manifest's data tests under the node each one speaks about.
 
+    Tests that no pipeline runs are left out.
+
     A generic test belongs to the node it is declared on, also when it reads others. A singular
     test belongs to the last of the nodes it reads: those that no other of them is built on.
 
@@ -90,7 +95,7 @@ def tests_by_owner(
         there |= ancestors(one)
     owned: dict[str, list[str]] = {}
     for unique_id, node in manifest["nodes"].items():
-        if node["resource_type"] != "test":
+        if node["resource_type"] != "test" or MONITORING in node["tags"]:
             continue
         read = set(parents.get(unique_id, ()))
         if selected is not None and not read <= there:
