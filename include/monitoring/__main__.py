@@ -44,7 +44,9 @@ def report(
     ] = None,
     docs: Annotated[
         bool,
-        typer.Option("--docs/--no-docs", help="Make dbt's documentation anew, or keep it as it is."),
+        typer.Option(
+            "--docs/--no-docs", help="Make dbt's documentation anew, or keep it as it is."
+        ),
     ] = True,
 ) -> None:
     """Write the state of every pipeline as pages that open from disk."""

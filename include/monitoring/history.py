@@ -191,7 +191,7 @@ def _rows(
     cursor: SnowflakeCursor, sql: str, values: Mapping[str, object] | None = None
 ) -> list[dict[str, Any]]:
     """The rows by the names of their columns in lower case."""
-    cursor.execute(sql, values)
+    cursor.execute(sql, dict(values) if values else None)
     names = [column.name.lower() for column in cursor.description]
     return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 
@@ -246,13 +246,16 @@ def _runs(cursor: SnowflakeCursor, target: str) -> dict[str, list[PastRun]]:
 
 
 def _layer(row: Mapping[str, Any]) -> Layer:
+    counts: dict[str, Any] = {
+        name: None if row[name] is None else int(row[name]) for name in _COUNTS
+    }
     return Layer(
         layer=row["layer"],
         status=row["status"],
         began_at=_utc(row["began_at"]) if row["began_at"] else None,
         ended_at=_utc(row["ended_at"]) if row["ended_at"] else None,
         problems=tuple((row["problems"] or "").splitlines()),
-        **{name: None if row[name] is None else int(row[name]) for name in _COUNTS},
+        **counts,
     )
 
 
@@ -362,7 +365,10 @@ def _quality(cursor: SnowflakeCursor, relation: str) -> dict[str, dict[str, list
     found: dict[str, dict[str, list[Measured]]] = defaultdict(lambda: defaultdict(list))
     for row in rows:
         measured = Measured(
-            _utc(row["loaded_at"]), row["source_file"], int(row["row_count"]), float(row["null_rate"])
+            _utc(row["loaded_at"]),
+            row["source_file"],
+            int(row["row_count"]),
+            float(row["null_rate"]),
         )
         found[row["table_name"]][row["column_name"]].append(measured)
     return found

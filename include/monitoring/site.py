@@ -167,14 +167,14 @@ def build_report(
         tables = quality_tables(history)
         parts = [
             _elementary(site, write_elementary, say),
-            _dbt_docs(site, output, variables, say, wanted=with_dbt_docs, reachable=not unreachable),
+            _dbt_docs(
+                site, output, variables, say, wanted=with_dbt_docs, reachable=not unreachable
+            ),
             *_data_docs(site, settings.home / "reports"),
             _quality_part(tables, unreachable),
         ]
         common = {"now": now, "target": settings.target, "unreachable": unreachable}
-        (site / "index.html").write_text(
-            render_index(seen, parts, common), encoding="utf-8"
-        )
+        (site / "index.html").write_text(render_index(seen, parts, common), encoding="utf-8")
         (site / QUALITY).write_text(
             _TEMPLATES.get_template("data_quality.html").render(tables=tables, **common),
             encoding="utf-8",
@@ -234,7 +234,7 @@ def quality_tables(history: History) -> list[QualityTable]:
             rates = [one.null_rate for one in measured]
             chart = line(
                 rates,
-                f"Missing in {column} over {view.plural(len(rates), 'delivery').replace('ys', 'ies')}: "
+                f"Missing in {column} over {view.plural(len(rates), 'load')}: "
                 f"from {100 * rates[0]:.2f} % to {100 * rates[-1]:.2f} %, at most "
                 f"{100 * max(rates):.2f} %.",
                 from_zero=True,
@@ -264,7 +264,8 @@ def _elementary(site: Path, write: WriteElementary, say: Callable[[str], None]) 
     title = "Elementary"
     try:
         reason = write(site / ELEMENTARY)
-    except Exception as error:  # noqa: BLE001 - whatever it is, the rest of the site is written.
+    except Exception as error:
+        # Whatever it is, the rest of the site is written.
         reason = f"Its report failed: {error}"
     if reason is not None:
         (site / ELEMENTARY).unlink(missing_ok=True)
@@ -282,7 +283,9 @@ def _dbt_docs(
     reachable: bool,
 ) -> Part:
     title = "dbt docs"
-    why = "It was not asked for." if not wanted else "The warehouse cannot be asked for its columns."
+    why = (
+        "It was not asked for." if not wanted else "The warehouse cannot be asked for its columns."
+    )
     if wanted and reachable:
         say("Writing dbt's documentation")
         if (failure := _generate_docs(site / DBT_DOCS, variables)) is None:

@@ -38,7 +38,7 @@ class State(IntEnum):
     @property
     def sign(self) -> str:
         """A sign that can be told apart without colours."""
-        return {0: "✕", 1: "◔", 2: "!", 3: "–", 4: "✓"}[self.value]
+        return {0: "✕", 1: "◔", 2: "!", 3: "○", 4: "✓"}[self.value]
 
     @property
     def style(self) -> str:
@@ -511,7 +511,9 @@ def _layers(runs: Sequence[PastRun]) -> tuple[LayerView, ...]:
             if name in run.layers and run.layers[name].row_count is not None
         ]
         counts = [count for _, count in past if count is not None]
-        change = counts[-1] - counts[-2] if len(counts) > 1 and layer.row_count is not None else None
+        change = (
+            counts[-1] - counts[-2] if len(counts) > 1 and layer.row_count is not None else None
+        )
         chart = None
         if counts:
             chart = line(
@@ -530,9 +532,7 @@ def _runs(runs: Sequence[PastRun]) -> tuple[Bar, ...]:
     labels = [
         f"{moment(run.began_at)}: {_ENDED[run.status]}, {duration(run.seconds)}" for run in runs
     ]
-    return tuple(
-        bars([run.seconds for run in runs], labels, [words[run.status] for run in runs])
-    )
+    return tuple(bars([run.seconds for run in runs], labels, [words[run.status] for run in runs]))
 
 
 _ENDED = {RUN_FAILED: "failed", WARNING: "ended with warnings", SUCCESS: "ended well"}

@@ -85,7 +85,7 @@ class NodeResult:
 def builds_folder(dag_id: str, variables: Mapping[str, str] = os.environ) -> Path:
     """Where a DAG's builds leave what dbt says, each file the last one's.
 
-    ``run_results.json`` and ``dbt.log`` are the build's, ``sources.json`` is of the check before it.
+    ``run_results.json`` and ``dbt.log`` are the build's, ``sources.json`` of the check before it.
     """
     return firn_home(variables) / "dbt" / "builds" / dag_id
 
@@ -142,7 +142,7 @@ def _source_age(result: Mapping[str, Any]) -> SourceAge:
 
 
 def _period(threshold: Mapping[str, Any] | None) -> timedelta | None:
-    """dbt knows minutes, hours and days."""
+    """A threshold as dbt writes it: a number of minutes, hours or days."""
     if not threshold or threshold.get("count") is None:
         return None
     return timedelta(**{f"{threshold['period']}s": int(threshold["count"])})

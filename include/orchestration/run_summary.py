@@ -1,7 +1,7 @@
 """What a run of a domain's DAG did, layer by layer: for people in the log, for charts in a table.
 
-`RAW.META.RUN_SUMMARY` has one row per run and layer: source, staging, intermediate, mart, export, as
-far as the DAG has them, and before these a row `run` for the run as a whole.
+`RAW.META.RUN_SUMMARY` has one row per run and layer, as far as the DAG has them: source, staging,
+intermediate, mart, export; and before these a row `run` for the run as a whole.
 """
 
 # ruff: noqa: S608 - relations are named by the dbt project; every value is bound.

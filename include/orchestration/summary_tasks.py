@@ -46,9 +46,9 @@ def summary(domain: str) -> list[dict[str, Any]]:
     built = built_at(folder)
     # The results that lie there may be those of a run before.
     nodes = read_run_results(folder) if built and built >= run.began_at else []
-    tasks = context["dag"].tasks
-    models = {getattr(one, "model_unique_id", None) for one in tasks} - {None}
-    project = Project.read(read_manifest(manifest_path()), domain, models)
+    nodes_of_tasks = (getattr(one, "model_unique_id", None) for one in context["dag"].tasks)
+    here = {one for one in nodes_of_tasks if one}
+    project = Project.read(read_manifest(manifest_path()), domain, here)
     layers = summarize(run, project, nodes, exported)
     log.info("What the run did:\n%s", text(run, layers))
     return [
