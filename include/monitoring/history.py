@@ -7,7 +7,7 @@ Of each table that is not there yet, there is nothing to tell: no query fails be
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -144,6 +144,7 @@ class History:
         rejects: of each domain what was rejected in the last days, most rows first.
         refused: of each domain the files that still wait to be corrected, newest first.
         added_columns: of each domain the columns that came in the last days, newest first.
+        created: when a table was created or built anew, in UTC, by its whole name in upper case.
         quality: of each retail table its columns, in their order, with a measurement a delivery,
             oldest first.
     """
@@ -152,11 +153,16 @@ class History:
     rejects: Mapping[str, list[Rejects]] = field(default_factory=dict)
     refused: Mapping[str, list[Refused]] = field(default_factory=dict)
     added_columns: Mapping[str, list[AddedColumns]] = field(default_factory=dict)
+    created: Mapping[str, datetime] = field(default_factory=dict)
     quality: Mapping[str, Mapping[str, list[Measured]]] = field(default_factory=dict)
 
 
-def read_history(settings: ConnectionSettings) -> History:
+def read_history(settings: ConnectionSettings, tables: Collection[str] = ()) -> History:
     """Ask the warehouse.
+
+    Args:
+        settings: which one.
+        tables: those of which it is asked when they were created, by their whole names.
 
     Raises:
         WarehouseUnreachableError: it takes no connection.
@@ -172,6 +178,7 @@ def read_history(settings: ConnectionSettings) -> History:
             rejects=_rejects(cursor) if "REJECTED_ROWS" in book else {},
             refused=_refused(cursor) if loads else {},
             added_columns=_added_columns(cursor) if loads else {},
+            created=_created(cursor, settings.database, tables) if tables else {},
             quality=(
                 _quality(cursor, f"{settings.database}.{mart}.{quality}")
                 if quality in _tables(cursor, settings.database, mart)
@@ -350,6 +357,24 @@ def _added_columns(cursor: SnowflakeCursor) -> dict[str, list[AddedColumns]]:
     return found
 
 
+def _created(
+    cursor: SnowflakeCursor, database: str, tables: Collection[str]
+) -> dict[str, datetime]:
+    schemas = sorted({one.upper().split(".")[1] for one in tables})
+    rows = _rows(
+        cursor,
+        f"""
+        select upper(table_schema) || '.' || upper(table_name) as name, created
+        from {database}.information_schema.tables
+        where upper(table_schema) in (%(schemas)s)
+        """,
+        {"schemas": schemas},
+    )
+    created = {f"{database}.{row['name']}": _utc(row["created"]) for row in rows}
+    wanted = {one.upper() for one in tables}
+    return {name: at for name, at in created.items() if name in wanted}
+
+
 def _quality(cursor: SnowflakeCursor, relation: str) -> dict[str, dict[str, list[Measured]]]:
     rows = _rows(
         cursor,
@@ -375,5 +400,5 @@ def _quality(cursor: SnowflakeCursor, relation: str) -> dict[str, dict[str, list
 
 
 def _utc(moment: datetime) -> datetime:
-    """The columns are UTC without a zone."""
-    return moment.replace(tzinfo=UTC)
+    """Our columns are UTC without a zone; those of the catalogue have one."""
+    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -32,7 +32,6 @@ from include.orchestration.builds import (
 )
 from include.orchestration.environment import dbt_executable, dbt_project
 from include.orchestration.manifest import manifest_path, read_manifest
-from include.orchestration.project import Project
 from include.warehouse.connection import ConnectionSettings, WarehouseUnreachableError
 
 if TYPE_CHECKING:
@@ -161,9 +160,10 @@ def build_report(
     variables = {**os.environ, **settings.environment()}
     with _replacing(output) as site:
         say("Asking the warehouse")
-        history, unreachable = _history(settings)
+        incremental = _incremental(variables)
+        history, unreachable = _history(settings, incremental)
         artifacts = {one.dag_id: _artifacts(one.dag_id, variables) for one in pipelines}
-        seen = overview(pipelines, history, artifacts, _incremental(variables), now)
+        seen = overview(pipelines, history, artifacts, incremental, now)
         tables = quality_tables(history)
         parts = [
             _elementary(site, write_elementary, say),
@@ -193,9 +193,11 @@ def render_index(seen: Overview, parts: Sequence[Part], common: Mapping[str, obj
 # -- what is read ----------------------------------------------------------------------------------
 
 
-def _history(settings: ConnectionSettings) -> tuple[History, str | None]:
+def _history(
+    settings: ConnectionSettings, incremental: Mapping[str, str]
+) -> tuple[History, str | None]:
     try:
-        return read_history(settings), None
+        return read_history(settings, incremental.values()), None
     except WarehouseUnreachableError as error:
         return History(), str(error)
     except SnowflakeError as error:
@@ -211,18 +213,19 @@ def _artifacts(dag_id: str, variables: Mapping[str, str]) -> Artifacts:
         return Artifacts()
 
 
-def _incremental(variables: Mapping[str, str]) -> set[str]:
-    """The models that are merged into; none before a manifest was written."""
+def _incremental(variables: Mapping[str, str]) -> dict[str, str]:
+    """The tables of the models that are merged into, by unique id; none before the first parse."""
     try:
         manifest = read_manifest(manifest_path(variables))
     except (FileNotFoundError, ValueError):
-        return set()
-    domains = {
-        Path(node["original_file_path"]).parts[2]
-        for node in manifest["nodes"].values()
+        return {}
+    return {
+        unique_id: str(node["relation_name"]).upper()
+        for unique_id, node in manifest["nodes"].items()
         if node["resource_type"] == "model"
+        and node["config"]["materialized"] == "incremental"
+        and node["package_name"] == "firn"
     }
-    return {one for name in domains for one in Project.read(manifest, name).incremental}
 
 
 def quality_tables(history: History) -> list[QualityTable]:

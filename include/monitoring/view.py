@@ -5,7 +5,7 @@ Pure functions of what was read; nothing here asks the warehouse or the disk.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import IntEnum
@@ -51,12 +51,19 @@ class Finding:
     """One thing that somebody should look at, in a sentence.
 
     Attributes:
-        details: what belongs to it, such as a test and its message.
+        nodes: the tests and models that it is about, with what dbt says.
+        details: what else belongs to it, such as a failed task.
     """
 
     state: State
     text: str
+    nodes: tuple[str, ...] = ()
     details: tuple[str, ...] = ()
+
+    @property
+    def all_details(self) -> tuple[str, ...]:
+        """Both."""
+        return self.nodes + self.details
 
 
 @dataclass(frozen=True)
@@ -141,7 +148,9 @@ class PipelineView:
 
     Attributes:
         findings: the worst first.
-        merged: rows that the last build wrote into each incremental model, if any.
+        merged: rows that the last build wrote into each incremental model, if any; of those that
+            were there before.
+        built_anew: the incremental models that were not, or were built from all of their source.
         failed_models: models, seeds and snapshots that failed in the last build.
     """
 
@@ -154,7 +163,13 @@ class PipelineView:
     layers: tuple[LayerView, ...] = ()
     runs: tuple[Bar, ...] = ()
     merged: Mapping[str, int] = field(default_factory=dict)
+    built_anew: tuple[str, ...] = ()
     failed_models: tuple[NodeResult, ...] = ()
+
+    @property
+    def told(self) -> tuple[NodeResult, ...]:
+        """The models that failed, then the tests that failed or warned."""
+        return (*self.failed_models, *self.tests.told)
 
     @property
     def delivered(self) -> int | None:
@@ -272,7 +287,7 @@ def overview(
     pipelines: Sequence[Pipeline],
     history: History,
     artifacts: Mapping[str, Artifacts],
-    incremental: Collection[str],
+    incremental: Mapping[str, str],
     now: datetime,
 ) -> Overview:
     """The index.
@@ -281,7 +296,7 @@ def overview(
         pipelines: all there are.
         history: what the warehouse tells.
         artifacts: what dbt left, by DAG.
-        incremental: unique ids of the models that are merged into.
+        incremental: the tables of the models that are merged into, by unique id.
         now: the time that ages are counted to.
     """
     domains = []
@@ -292,6 +307,7 @@ def overview(
                 history.runs.get(one.dag_id, []),
                 artifacts.get(one.dag_id, Artifacts()),
                 incremental,
+                history.created,
                 now,
             )
             for one in pipelines
@@ -313,7 +329,8 @@ def pipeline_view(
     pipeline: Pipeline,
     runs: Sequence[PastRun],
     artifacts: Artifacts,
-    incremental: Collection[str],
+    incremental: Mapping[str, str],
+    created: Mapping[str, datetime],
     now: datetime,
 ) -> PipelineView:
     """One pipeline.
@@ -322,7 +339,8 @@ def pipeline_view(
         pipeline: the DAG.
         runs: its last runs, oldest first; empty if the warehouse tells of none.
         artifacts: what dbt left of it.
-        incremental: unique ids of the models that are merged into.
+        incremental: the tables of the models that are merged into, by unique id.
+        created: when these tables were created.
         now: the time that ages are counted to.
     """
     recorded = runs[-1] if runs else None
@@ -344,6 +362,7 @@ def pipeline_view(
         *_of_rejects(recorded if not ahead else None),
     ]
     findings.sort(key=lambda finding: finding.state)
+    merged, built_anew = _merges(artifacts, incremental, created) if current else ({}, ())
     state = findings[0].state if findings else State.WELL if last else State.NEVER
     return PipelineView(
         pipeline=pipeline,
@@ -354,11 +373,8 @@ def pipeline_view(
         tests=tests,
         layers=_layers(runs),
         runs=_runs(runs),
-        merged={
-            node.name: node.rows
-            for node in artifacts.nodes
-            if current and node.rows and node.unique_id in incremental
-        },
+        merged=merged,
+        built_anew=built_anew,
         failed_models=failed_models,
     )
 
@@ -439,12 +455,16 @@ def _of_run(
     found = []
     if last.status == RUN_FAILED:
         found.append(
-            Finding(State.FAILED, f"The last run failed, at {moment(last.ended_at)}.",
-                    (*failed, *problems))
-        )  # fmt: skip
+            Finding(
+                State.FAILED,
+                f"The last run failed, at {moment(last.ended_at)}.",
+                tuple(failed),
+                problems,
+            )
+        )
         problems = ()
     elif problems and last.status == WARNING and not warned:
-        found.append(Finding(State.WARNING, "The last run ended with warnings.", problems))
+        found.append(Finding(State.WARNING, "The last run ended with warnings.", (), problems))
     if warned:
         found.append(
             Finding(
@@ -475,7 +495,9 @@ def _of_sources(sources: Sequence[Source]) -> list[Finding]:
     for source in sources:
         if source.age is None or source.newest is None:
             text = f"How old {source.name} is could not be found out."
-            found.append(Finding(State.FAILED, text, (source.message,) if source.message else ()))
+            found.append(
+                Finding(State.FAILED, text, (), (source.message,) if source.message else ())
+            )
         elif source.state != State.WELL and source.limit is not None:
             text = (
                 f"The newest rows of {source.name} are {duration(source.age)} old, "
@@ -496,6 +518,25 @@ def _of_rejects(recorded: PastRun | None) -> list[Finding]:
             "last run were rejected.",
         )
     ]
+
+
+def _merges(
+    artifacts: Artifacts, incremental: Mapping[str, str], created: Mapping[str, datetime]
+) -> tuple[dict[str, int], tuple[str, ...]]:
+    """Rows that were merged by model, and the models that were built anew.
+
+    What dbt says of a table that it created is no number of rows.
+    """
+    merged, anew = {}, []
+    for node in artifacts.nodes:
+        table = incremental.get(node.unique_id, "")
+        if node.status != "success" or not node.began or table not in created:
+            continue
+        if created[table] < node.began:
+            merged[node.name] = node.rows or 0
+        else:
+            anew.append(node.name)
+    return merged, tuple(anew)
 
 
 def _layers(runs: Sequence[PastRun]) -> tuple[LayerView, ...]:
