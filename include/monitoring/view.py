@@ -264,7 +264,7 @@ class Overview:
         ]
         well = sum(one.state == State.WELL for one in self.pipelines)
         if not words:
-            return f"All {total} pipelines are well."
+            return "The pipeline is well." if total == 1 else f"All {total} pipelines are well."
         return f"{well} of {total} pipelines are well; {', '.join(words)}."
 
 

@@ -162,7 +162,10 @@ def test_a_failed_task_that_no_layer_explains_is_told_by_the_run() -> None:
 def test_a_failed_task_is_told_once() -> None:
     nodes = [node("test.firn.unique_orders", "fail", 4, message="Got 1 result")]
     made = run(
-        shop__dbt_producer="failed", refused="failed", ingest__orders__load="failed", export="failed"
+        shop__dbt_producer="failed",
+        refused="failed",
+        ingest__orders__load="failed",
+        export="failed",
     )
     found = layers(made, PROJECT, nodes, LOADS, None, ROWS)
     assert whole(made, found, nodes, at(9)) == Layer("run", FAILED, at(0), at(9))
