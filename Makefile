@@ -38,6 +38,8 @@ PYTEST_WORKERS ?= auto
 # The workbook to report on, and further options of the command, such as --strict.
 export FILE ?=
 WORKBOOK_ARGS ?=
+# And for the report, for example: make report REPORT_ARGS="--no-docs --output /srv/firn"
+REPORT_ARGS ?=
 
 .PHONY: help
 help: ## Show this list
@@ -60,6 +62,10 @@ down: $(RUNTIME) ## Stop exactly what `make up` started
 .PHONY: doctor
 doctor: $(RUNTIME) ## Say what is configured, what is missing and what to set
 	@$(PYTHON) -m include.warehouse doctor
+
+.PHONY: report
+report: $(RUNTIME) ## Write the state of every pipeline as pages that open from disk
+	@$(PYTHON) -m include.monitoring report $(REPORT_ARGS)
 
 .PHONY: workbook
 workbook: $(RUNTIME) ## Report on a workbook of purchases and spins: make workbook FILE=path.xlsx

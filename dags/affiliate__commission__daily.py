@@ -20,6 +20,7 @@ from include.orchestration.dag_parts import (
     publish,
 )
 from include.orchestration.dbt_tasks import dbt_task_group
+from include.orchestration.summary_tasks import summary
 
 with DAG(
     dag_id="affiliate__commission__daily",
@@ -35,8 +36,5 @@ with DAG(
     tags=["affiliate", "dbt"],
     doc_md=__doc__,
 ):
-    (
-        check_mode()
-        >> dbt_task_group("affiliate", select=["tag:affiliate__commission"], sources=[])
-        >> publish(Asset("affiliate"))
-    )
+    built = dbt_task_group("affiliate", select=["tag:affiliate__commission"], sources=[])
+    check_mode() >> built >> [publish(Asset("affiliate")), summary("affiliate")]

@@ -25,6 +25,7 @@ from include.orchestration.dag_parts import (
 )
 from include.orchestration.dbt_tasks import dbt_task_group
 from include.orchestration.ingestion_tasks import ingest
+from include.orchestration.summary_tasks import summary
 
 SOURCES = ["scrapers", "voluum"]
 
@@ -44,5 +45,5 @@ with DAG(
         check_mode()
         >> ingest("affiliate", SOURCES)
         >> dbt_task_group("affiliate", select=["tag:affiliate__scrapers"], sources=["scrapers"])
-        >> publish(Asset("affiliate_scrapers"))
+        >> [publish(Asset("affiliate_scrapers")), summary("affiliate")]
     )

@@ -26,6 +26,7 @@ from include.orchestration.dag_parts import (
 )
 from include.orchestration.dbt_tasks import dbt_task_group
 from include.orchestration.ingestion_tasks import ingest
+from include.orchestration.summary_tasks import summary
 
 SOURCES = [one.name for one in load_domain("affiliate").sources if one.name != "scrapers"]
 
@@ -45,5 +46,5 @@ with DAG(
         check_mode()
         >> ingest("affiliate", SOURCES)
         >> dbt_task_group("affiliate", select=["tag:affiliate__web_traffic"], sources=SOURCES)
-        >> publish(Asset("affiliate_web_traffic"))
+        >> [publish(Asset("affiliate_web_traffic")), summary("affiliate")]
     )

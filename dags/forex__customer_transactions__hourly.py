@@ -22,6 +22,7 @@ from include.orchestration.dag_parts import (
 )
 from include.orchestration.dbt_tasks import dbt_task_group
 from include.orchestration.ingestion_tasks import ingest_in_chunks
+from include.orchestration.summary_tasks import summary
 
 with DAG(
     dag_id="forex__customer_transactions__hourly",
@@ -41,5 +42,5 @@ with DAG(
         check_mode()
         >> ingest_in_chunks("forex", "customer_transactions")
         >> dbt_task_group("forex")
-        >> publish(Asset("forex"))
+        >> [publish(Asset("forex")), summary("forex")]
     )

@@ -21,6 +21,7 @@ from include.orchestration.dag_parts import (
 from include.orchestration.dbt_tasks import dbt_task_group
 from include.orchestration.follow_up import trigger_when_stale
 from include.orchestration.ingestion_tasks import ingest
+from include.orchestration.summary_tasks import summary
 
 with DAG(
     dag_id="gaming__purchases__5min",
@@ -43,7 +44,12 @@ with DAG(
             select=["stg_gaming__purchases", "stg_gaming__rejected"],
             sources=["purchases"],
         )
-        >> trigger_when_stale(
-            "gaming__user_activity__hourly", mart="mart_user_activity_hourly", newest="app_hour"
-        )
+        >> [
+            trigger_when_stale(
+                "gaming__user_activity__hourly",
+                mart="mart_user_activity_hourly",
+                newest="app_hour",
+            ),
+            summary("gaming"),
+        ]
     )

@@ -22,6 +22,7 @@ from include.orchestration.dag_parts import (
 )
 from include.orchestration.dbt_tasks import dbt_task_group
 from include.orchestration.ingestion_tasks import ingest
+from include.orchestration.summary_tasks import summary
 
 with DAG(
     dag_id="gaming__user_activity__hourly",
@@ -48,5 +49,5 @@ with DAG(
             ],
             sources=["spins_hourly"],
         )
-        >> publish(Asset("gaming"))
+        >> [publish(Asset("gaming")), summary("gaming")]
     )

@@ -20,6 +20,7 @@ from include.orchestration.dag_parts import (
     publish,
 )
 from include.orchestration.dbt_tasks import dbt_task_group
+from include.orchestration.summary_tasks import summary
 
 with DAG(
     dag_id="tpch__orders__4h",
@@ -33,4 +34,4 @@ with DAG(
     tags=["tpch", "dbt"],
     doc_md=__doc__,
 ):
-    check_mode() >> dbt_task_group("tpch") >> publish(Asset("tpch"))
+    check_mode() >> dbt_task_group("tpch") >> [publish(Asset("tpch")), summary("tpch")]

@@ -1,4 +1,4 @@
-"""What dbt says about a DAG's last build: its results, and its log while it runs."""
+"""What dbt says about a DAG's last build: its results, the age of its sources, its running log."""
 
 from __future__ import annotations
 
@@ -7,11 +7,41 @@ import os
 import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from include.orchestration.environment import firn_home
+
+RUN_RESULTS, SOURCES = "run_results.json", "sources.json"
+
+
+@dataclass(frozen=True)
+class SourceAge:
+    """How old a source table was when a DAG last looked.
+
+    Attributes:
+        unique_id: dbt's id, such as ``source.firn.forex.customer_transactions``.
+        status: dbt's: pass, warn, error, or runtime error if it could not look.
+        newest: when its newest rows came, in UTC; None if dbt could not look.
+        checked: when dbt looked.
+        warn_after: the age from which it is warned of; None if it is not.
+        error_after: the age from which its domain is stopped; None if it is not.
+        message: why dbt could not look; empty if it could.
+    """
+
+    unique_id: str
+    status: str
+    newest: datetime | None = None
+    checked: datetime | None = None
+    warn_after: timedelta | None = None
+    error_after: timedelta | None = None
+    message: str = ""
+
+    @property
+    def name(self) -> str:
+        """The table, without its domain."""
+        return self.unique_id.split(".")[-1]
 
 
 @dataclass(frozen=True)
@@ -53,21 +83,35 @@ class NodeResult:
 
 
 def builds_folder(dag_id: str, variables: Mapping[str, str] = os.environ) -> Path:
-    """Where a DAG's builds leave ``run_results.json`` and ``dbt.log``, each the last one's."""
+    """Where a DAG's builds leave what dbt says, each file the last one's.
+
+    ``run_results.json`` and ``dbt.log`` are the build's, ``sources.json`` of the check before it.
+    """
     return firn_home(variables) / "dbt" / "builds" / dag_id
 
 
 def keep_run_results(project: str, folder: str, **_: object) -> None:
     """Copy a build's ``run_results.json`` out of the folder that is deleted after it."""
-    results = Path(project, "target", "run_results.json")
-    if results.exists():
-        Path(folder).mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(results, Path(folder, results.name))
+    _keep(Path(project, "target", RUN_RESULTS), Path(folder))
+
+
+def keep_freshness(project: str, folder: str, **_: object) -> None:
+    """Copy ``sources.json`` of ``dbt source freshness`` out of the folder that is deleted."""
+    _keep(Path(project, "target", SOURCES), Path(folder))
+
+
+def _keep(file: Path, folder: Path) -> None:
+    """In one step: somebody may be reading the one of before."""
+    if file.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        part = folder / f".{file.name}.{os.getpid()}"
+        shutil.copyfile(file, part)
+        part.replace(folder / file.name)
 
 
 def read_run_results(folder: Path) -> list[NodeResult]:
     """The nodes of the last build, in the order they ended; empty if there was none."""
-    file = folder / "run_results.json"
+    file = folder / RUN_RESULTS
     if not file.exists():
         return []
     return [
@@ -75,9 +119,38 @@ def read_run_results(folder: Path) -> list[NodeResult]:
     ]
 
 
+def read_freshness(folder: Path) -> list[SourceAge]:
+    """The sources of the last check, sorted by name; empty if there was none."""
+    file = folder / SOURCES
+    if not file.exists():
+        return []
+    found = [_source_age(result) for result in json.loads(file.read_text())["results"]]
+    return sorted(found, key=lambda source: source.name)
+
+
+def _source_age(result: Mapping[str, Any]) -> SourceAge:
+    criteria = result.get("criteria") or {}
+    return SourceAge(
+        unique_id=result["unique_id"],
+        status=str(result["status"]),
+        newest=_moment(result["max_loaded_at"]) if result.get("max_loaded_at") else None,
+        checked=_moment(result["snapshotted_at"]) if result.get("snapshotted_at") else None,
+        warn_after=_period(criteria.get("warn_after")),
+        error_after=_period(criteria.get("error_after")),
+        message=str(result.get("error") or ""),
+    )
+
+
+def _period(threshold: Mapping[str, Any] | None) -> timedelta | None:
+    """A threshold as dbt writes it: a number of minutes, hours or days."""
+    if not threshold or threshold.get("count") is None:
+        return None
+    return timedelta(**{f"{threshold['period']}s": int(threshold["count"])})
+
+
 def built_at(folder: Path) -> datetime | None:
     """When the results of the last build were written, in UTC; None if there was none."""
-    file = folder / "run_results.json"
+    file = folder / RUN_RESULTS
     if not file.exists():
         return None
     return _moment(json.loads(file.read_text())["metadata"]["generated_at"])

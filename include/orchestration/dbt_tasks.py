@@ -24,7 +24,7 @@ from cosmos.constants import (
 )
 from cosmos.operators.local import DbtSourceLocalOperator
 
-from include.orchestration.builds import builds_folder, keep_run_results
+from include.orchestration.builds import builds_folder, keep_freshness, keep_run_results
 from include.orchestration.environment import (
     dbt_executable,
     dbt_project,
@@ -167,6 +167,8 @@ def dbt_task_group(
             cache_dir=producer.cache_dir,
             emit_datasets=False,
             env=producer.env,
+            callback=keep_freshness,
+            callback_args={"folder": str(builds)},
             doc_md="`dbt source freshness` of the domain's sources. Stale beyond `error_after` "
             "stops the domain before anything is built; beyond `warn_after` it is only reported.",
         )

@@ -1,6 +1,7 @@
 """What a run of a domain's DAG did, layer by layer: for people in the log, for charts in a table.
 
-`RAW.META.RUN_SUMMARY` has one row per run and layer: source, staging, intermediate, mart, export.
+`RAW.META.RUN_SUMMARY` has one row per run and layer, as far as the DAG has them: source, staging,
+intermediate, mart, export; and before these a row `run` for the run as a whole.
 """
 
 # ruff: noqa: S608 - relations are named by the dbt project; every value is bound.
@@ -24,9 +25,11 @@ if TYPE_CHECKING:
 
 TABLE = "RAW.META.RUN_SUMMARY"
 EXPORT = "export"
+WHOLE = "run"
 SUCCESS, WARNING, FAILED, NOT_RUN = "success", "warning", "failed", "not run"
 _FAILED_STATES = {"failed", "up_for_retry"}
 _MOST_CHARACTERS = 4_000
+_OF_SOURCES = ("ingest", "refused", "deliver", "extract")
 
 _COLUMNS = {
     "dag_id": "varchar not null",
@@ -59,7 +62,7 @@ class Layer:
     """What a run did in one layer.
 
     Attributes:
-        layer: source, staging, intermediate, mart or export.
+        layer: source, staging, intermediate, mart or export; run for all of it together.
         status: success, warning (a test warned), failed, or not run.
         began_at: when the first of it began, in UTC; None if nothing ran.
         ended_at: when the last of it ended.
@@ -110,13 +113,18 @@ class Run:
     began_at: datetime
     states: Mapping[str, Collection[str]]
 
+    @property
+    def loaded_sources(self) -> set[str]:
+        """The sources that have a task of their own to load them."""
+        tasks = [task.split(".") for task in self.states]
+        return {task[1] for task in tasks if len(task) == 3 and task[0] == "ingest"}
+
     def failed(self, *groups: str) -> list[str]:
-        """The failed tasks that are of some groups, or are them."""
+        """The failed tasks that are of some groups, or are them; of all if none is given."""
         return sorted(
             task
             for task, states in self.states.items()
-            if _FAILED_STATES & set(states)
-            and any(task == group or task.startswith(f"{group}.") for group in groups)
+            if _FAILED_STATES & set(states) and (not groups or _within(task, groups))
         )
 
 
@@ -142,7 +150,7 @@ def layers(
     exported: Sequence[Mapping[str, Any]] | None,
     rows: Mapping[str, int],
 ) -> list[Layer]:
-    """The layers of a run, in the order it works through them.
+    """The layers of a run that its DAG has, in the order it works through them.
 
     Args:
         run: the run.
@@ -165,6 +173,8 @@ def layers(
             ]
         )
         layer = _built(Layer(name), here)
+        if name != "source" and not relations and not here:
+            continue
         counted = [rows[one.upper()] for one in relations if one.upper() in rows]
         layer = replace(
             layer,
@@ -173,6 +183,34 @@ def layers(
         )
         found.append(_with_loads(layer, run, loads) if name == "source" else layer)
     return [*found, *_export(run, exported)]
+
+
+def whole(
+    run: Run, found: Sequence[Layer], nodes: Sequence[NodeResult], ended_at: datetime
+) -> Layer:
+    """The run as a whole: how it went, and the failed tasks that none of its layers explains.
+
+    Args:
+        run: the run.
+        found: its layers.
+        nodes: what became of each node of its build; empty if there was none.
+        ended_at: when it had got so far.
+    """
+    explained = [*_OF_SOURCES, EXPORT]
+    if any(node.failed for node in nodes):
+        explained.append(run.domain)
+    problems = tuple(
+        f"task {task} failed: see its log" for task in run.failed() if not _within(task, explained)
+    )
+    statuses = {layer.status for layer in found}
+    status = WARNING if WARNING in statuses else SUCCESS
+    if problems or FAILED in statuses:
+        status = FAILED
+    return Layer(WHOLE, status, run.began_at, ended_at, problems=problems)
+
+
+def _within(task: str, groups: Sequence[str]) -> bool:
+    return any(task == group or task.startswith(f"{group}.") for group in groups)
 
 
 def _built(layer: Layer, nodes: Sequence[NodeResult]) -> Layer:
@@ -205,7 +243,7 @@ def _built(layer: Layer, nodes: Sequence[NodeResult]) -> Layer:
 
 def _with_loads(layer: Layer, run: Run, loads: Loads) -> Layer:
     """The source layer: besides dbt's tests of the raw tables, what was loaded into them."""
-    failed = run.failed("ingest", "refused", "deliver", "extract")
+    failed = run.failed(*_OF_SOURCES)
     problems = (*loads.refused, *(f"task {task} failed: see its log" for task in failed))
     status = layer.status
     if loads.files and status == NOT_RUN:
@@ -269,7 +307,10 @@ def summarize(
         connection.cursor() as cursor,
     ):
         rows = _row_counts(cursor, [*project.sources, *project.relations.values()])
-        found = layers(run, project, nodes, _loads(cursor, run), exported, rows)
+        names = {one.rpartition(".")[2].lower() for one in project.sources}
+        loads = _loads(cursor, run, names | run.loaded_sources)
+        found = layers(run, project, nodes, loads, exported, rows)
+        found = [whole(run, found, nodes, datetime.now(UTC)), *found]
         _record(cursor, run, found, settings.target)
     return found
 
@@ -294,16 +335,25 @@ def _row_counts(cursor: SnowflakeCursor, relations: Sequence[str]) -> dict[str, 
     return {str(name): int(count) for name, count in cursor.fetchall()}
 
 
-def _loads(cursor: SnowflakeCursor, run: Run) -> Loads:
-    """What the run loaded; nothing where nothing is ever loaded."""
+def _loads(cursor: SnowflakeCursor, run: Run, sources: Collection[str]) -> Loads:
+    """What the run loaded of these sources; nothing where nothing is ever loaded."""
+    if not sources:
+        return Loads()
     cursor.execute(
         "select count(*) from RAW.INFORMATION_SCHEMA.TABLES"
         " where table_schema = 'META' and table_name = 'LOADS'"
     )
     if not cursor.fetchall()[0][0]:
         return Loads()
-    values = {"domain": run.domain, "began_at": _naive(run.began_at)}
-    ended = "domain = %(domain)s and finished_at >= %(began_at)s::timestamp_ntz"
+    values = {
+        "domain": run.domain,
+        "began_at": _naive(run.began_at),
+        "sources": sorted(sources),
+    }
+    ended = (
+        "domain = %(domain)s and source in (%(sources)s)"
+        " and finished_at >= %(began_at)s::timestamp_ntz"
+    )
     cursor.execute(
         "select min(started_at), max(finished_at), count(*), sum(delivered), sum(loaded),"
         " sum(rejected), sum(superseded) from RAW.META.LOADS"
@@ -343,7 +393,7 @@ def _record(cursor: SnowflakeCursor, run: Run, found: Sequence[Layer], target: s
             "problems": "\n".join(layer.problems)[:_MOST_CHARACTERS] or None,
             "recorded_at": recorded,
         }
-        for position, layer in enumerate(found, start=1)
+        for position, layer in enumerate(found)
     ]
     cursor.execute("begin")
     try:

@@ -16,6 +16,8 @@ log = logging.getLogger(__name__)
 def summary(domain: str) -> list[dict[str, Any]]:
     """Tell what the run did, layer by layer, and record it in `RAW.META.RUN_SUMMARY`.
 
+    Of a domain that several DAGs share it tells what this DAG builds and loads.
+
     Runs whether the run went well or not, and does not change how it ends: what comes last in the
     DAG besides this task, such as `publish`, decides that.
 
@@ -44,7 +46,9 @@ def summary(domain: str) -> list[dict[str, Any]]:
     built = built_at(folder)
     # The results that lie there may be those of a run before.
     nodes = read_run_results(folder) if built and built >= run.began_at else []
-    project = Project.read(read_manifest(manifest_path()), domain)
+    nodes_of_tasks = (getattr(one, "model_unique_id", None) for one in context["dag"].tasks)
+    here = {one for one in nodes_of_tasks if one}
+    project = Project.read(read_manifest(manifest_path()), domain, here)
     layers = summarize(run, project, nodes, exported)
     log.info("What the run did:\n%s", text(run, layers))
     return [

@@ -81,6 +81,22 @@ def test_every_failed_task_and_run_and_every_late_run_is_told_of(scheduled: dict
             assert "task_failed" in task["alerts"], f"{dag_id}.{task_id}"
 
 
+def test_every_pipeline_tells_what_it_did_and_hides_no_failure(scheduled: dict[str, Any]) -> None:
+    for dag_id, dag in scheduled["dags"].items():
+        if dag_id.startswith("platform__"):
+            continue
+        tasks = dag["tasks"]
+        assert tasks["summary"]["trigger_rule"] == "all_done", dag_id
+        # Airflow takes the state of a run from its last tasks: not from this one alone.
+        others = {
+            name
+            for name in tasks
+            if name != "summary" and not any(name in task["upstream"] for task in tasks.values())
+        }
+        assert any(tasks[name]["trigger_rule"] == "all_success" for name in others), dag_id
+        assert not any("summary" in task["upstream"] for task in tasks.values()), dag_id
+
+
 def test_a_headless_run_waits_for_no_retry(headless: dict[str, Any]) -> None:
     for dag in headless["dags"].values():
         assert {task["retries"] for task in dag["tasks"].values()} == {0}

@@ -106,6 +106,7 @@ def test_half_a_range_is_refused_and_nothing_changes(pipeline: Pipeline) -> None
     assert "backfill_start_date is given without backfill_end_date" in refused.log.read_text()
     assert refused.tasks.pop("refused") == "success"
     assert refused.tasks.pop("check_mode") == "failed"
+    assert refused.tasks.pop("summary") == "success"
     assert set(refused.tasks.values()) <= {"upstream_failed", "skipped"}
     assert pipeline.sql("select count(*) from RAW.META.LOADS") == before
 

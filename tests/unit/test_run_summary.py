@@ -17,6 +17,7 @@ from include.orchestration.run_summary import (
     Run,
     layers,
     text,
+    whole,
 )
 
 
@@ -88,11 +89,10 @@ def test_a_good_run() -> None:
             "staging", WARNING, at(3), at(5, 30), 1, 9, tests_passed=1, tests_warned=1,
             problems=("test known_product warn: Got 3 results, configured to warn",),
         ),
-        Layer("intermediate", NOT_RUN, row_count=0),
         Layer("mart", SUCCESS, at(6), at(7, 30), 1, 2, tests_passed=1),
         Layer("export", SUCCESS, at(8), at(9), 2, 11),
     ]  # fmt: skip
-    assert [layer.seconds for layer in found] == [90.0, 150.0, None, 90.0, 60.0]
+    assert [layer.seconds for layer in found] == [90.0, 150.0, 90.0, 60.0]
 
 
 def test_a_failing_test_holds_back_what_comes_after_it() -> None:
@@ -113,7 +113,7 @@ def test_a_failing_test_holds_back_what_comes_after_it() -> None:
 def test_a_load_that_fails_leaves_the_rest_not_run() -> None:
     states = {"ingest__orders__load": "failed", "export": "upstream_failed"}
     found = layers(run(**states), PROJECT, [], Loads(), None, {})
-    assert [layer.status for layer in found] == [FAILED, *[NOT_RUN] * 4]
+    assert [layer.status for layer in found] == [FAILED, *[NOT_RUN] * 3]
     assert found[0].problems == ("task ingest.orders.load failed: see its log",)
     # What could not be counted is not said to be empty.
     assert found[0].row_count is None
@@ -133,6 +133,87 @@ def test_a_refused_file_is_told_with_its_reason() -> None:
 def test_a_failed_export_is_told() -> None:
     found = layers(run(export="failed"), PROJECT, GOOD, LOADS, None, ROWS)
     assert found[-1] == Layer("export", FAILED, problems=("task export failed: see its log",))
+
+
+def test_a_layer_that_the_dag_does_not_build_is_left_out() -> None:
+    project = Project(sources=[], layers=PROJECT.layers, relations={})
+    assert [one.layer for one in layers(run(), project, [], Loads(), None, {})] == ["source"]
+
+
+def test_a_run_as_a_whole_is_as_its_worst_layer() -> None:
+    made = run(export="success")
+    found = layers(made, PROJECT, GOOD, LOADS, EXPORTED, ROWS)
+    assert whole(made, found, GOOD, at(9, 30)) == Layer("run", WARNING, at(0), at(9, 30))
+    good = [found[0], found[-1]]
+    assert whole(made, good, GOOD, at(9)).status == SUCCESS
+
+
+def test_a_failed_task_that_no_layer_explains_is_told_by_the_run() -> None:
+    states = {"shop__source_freshness": "failed", "shop__mart__mart_shop__sales": "upstream_failed"}
+    made = Run("shop__sales__daily", "manual", "shop", at(0), {
+        name.replace("__", ".", 1): {state} for name, state in states.items()
+    })  # fmt: skip
+    found = layers(made, PROJECT, [], Loads(), None, {})
+    told = whole(made, found, [], at(1))
+    assert told.status == FAILED
+    assert told.problems == ("task shop.source_freshness failed: see its log",)
+
+
+def test_a_failed_task_is_told_once() -> None:
+    nodes = [node("test.firn.unique_orders", "fail", 4, message="Got 1 result")]
+    made = run(
+        shop__dbt_producer="failed",
+        refused="failed",
+        ingest__orders__load="failed",
+        export="failed",
+    )
+    found = layers(made, PROJECT, nodes, LOADS, None, ROWS)
+    assert whole(made, found, nodes, at(9)) == Layer("run", FAILED, at(0), at(9))
+    # Without a failed node there is nothing else that would say so.
+    assert whole(made, found, GOOD, at(9)).problems == (
+        "task shop.dbt_producer failed: see its log",
+    )
+
+
+def test_the_sources_of_a_run_are_those_with_a_task_that_loads_them() -> None:
+    made = run(ingest__orders__load="success", ingest__orders__wait="success", refused="success")
+    assert made.loaded_sources == {"orders"}
+    assert run(ingest__load="success", ingest__prepare="success").loaded_sources == set()
+
+
+MANIFEST = {
+    "sources": {
+        "source.firn.shop.orders": {"source_name": "shop", "relation_name": "RAW.SHOP.orders"},
+        "source.firn.shop.visits": {"source_name": "shop", "relation_name": "RAW.SHOP.visits"},
+    },
+    "nodes": {
+        f"model.firn.{name}": {
+            "resource_type": "model",
+            "original_file_path": f"models/{layer}/shop/{name}.sql",
+            "relation_name": f"ANALYTICS.{layer}.{name}",
+            "config": {"materialized": "incremental"},
+        }
+        for layer, name in (
+            ("staging", "stg_orders"), ("staging", "stg_visits"), ("mart", "mart_visits"),
+        )
+    },
+    "unit_tests": {},
+    "parent_map": {
+        "model.firn.stg_orders": ["source.firn.shop.orders"],
+        "model.firn.stg_visits": ["source.firn.shop.visits"],
+        "model.firn.mart_visits": ["model.firn.stg_visits"],
+    },
+}  # fmt: skip
+
+
+def test_of_a_domain_that_dags_share_each_has_its_own_models_and_sources() -> None:
+    visits = Project.read(MANIFEST, "shop", {"model.firn.stg_visits", "model.firn.mart_visits"})
+    assert visits.sources == ["RAW.SHOP.visits"]
+    assert set(visits.relations) == {"model.firn.stg_visits", "model.firn.mart_visits"}
+    assert visits.incremental == set(visits.relations)
+    everything = Project.read(MANIFEST, "shop")
+    assert everything.sources == ["RAW.SHOP.orders", "RAW.SHOP.visits"]
+    assert len(everything.relations) == 3
 
 
 def test_the_text_has_every_number_and_every_problem() -> None:
