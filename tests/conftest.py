@@ -42,8 +42,8 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
 
 
 @pytest.fixture(scope="session")
-def dbt_packages() -> Callable[..., Path]:
-    """The folder of downloaded dbt packages; the test is skipped where those it names are not."""
+def dbt_packages(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """A folder of the downloaded dbt packages named; the test is skipped where they are not."""
 
     def folder(*names: str) -> Path:
         if not _PACKAGES:
@@ -52,7 +52,11 @@ def dbt_packages() -> Callable[..., Path]:
         missing = [name for name in names if not (found / name / "dbt_project.yml").exists()]
         if missing:
             pytest.skip(f"needs {', '.join(missing)} in FIRN_DBT_PACKAGES_DIR ({found})")
-        return found
+        # The others there would become a part of the project too.
+        alone = tmp_path_factory.mktemp("packages")
+        for name in names:
+            (alone / name).symlink_to((found / name).resolve())
+        return alone
 
     return folder
 

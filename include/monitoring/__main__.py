@@ -1,4 +1,4 @@
-"""``python -m include.monitoring``: pages for whoever is on call.
+"""``python -m include.monitoring``: what is odd or late, and pages for whoever is on call.
 
 Exit codes: 0 if it is done, 2 if the command could not do its work.
 """
@@ -14,18 +14,24 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from include.monitoring.site import ReportError, build_report, elementary_is_off
+from include.monitoring.elementary import Elementary, ElementaryError, report_writer
+from include.monitoring.site import ReportError, build_report
+from include.monitoring.switch import MonitoringOffError, monitoring_switch
 from include.orchestration.local_warehouse import (
     LocalWarehouseError,
     start_warehouse,
     stop_warehouse,
 )
+from include.orchestration.manifest import ManifestError
 from include.warehouse.connection import (
     ConfigurationError,
     ConnectionSettings,
+    WarehouseUnreachableError,
     get_settings,
     local_server_answers,
 )
+
+WEBHOOK = "FIRN_SLACK_WEBHOOK"
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
 console = Console(highlight=False, markup=False, soft_wrap=True)
@@ -34,7 +40,7 @@ errors = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
 
 @app.callback()
 def main() -> None:
-    """Pages for whoever is on call."""
+    """What is odd or late, and pages for whoever is on call."""
 
 
 @app.command()
@@ -56,7 +62,7 @@ def report(
             made = build_report(
                 output or settings.home / "report",
                 settings,
-                write_elementary=elementary_is_off,
+                write_elementary=report_writer(),
                 with_dbt_docs=docs,
                 say=console.print,
             )
@@ -69,6 +75,61 @@ def report(
         if part.href is None:
             console.print(f"Without {part.title}: {part.note}")
     console.print(f"{made.headline}\n{made.index}")
+
+
+@app.command()
+def status() -> None:
+    """Say whether Elementary watches, and if not, how to switch it on."""
+    with _one_sentence():
+        switch = monitoring_switch()
+        console.print(
+            f"Monitoring is on, with the packages in {switch.packages}"
+            if switch.is_on
+            else switch.why_off
+        )
+
+
+@app.command()
+def build() -> None:
+    """Make or update Elementary's tables, and enter the dbt project into them."""
+    with _one_sentence():
+        Elementary().build()
+
+
+@app.command()
+def watch() -> None:
+    """Measure the age of sources and run the tests that Elementary makes."""
+    with _one_sentence():
+        elementary = Elementary()
+        elementary.freshness()
+        for table in elementary.watch():
+            console.print(f"Not watched, as it is not there yet: {table}")
+
+
+@app.command()
+def tell() -> None:
+    """Send what was found to the Slack webhook in FIRN_SLACK_WEBHOOK, each finding once."""
+    with _one_sentence():
+        webhook = os.environ.get(WEBHOOK)
+        if not webhook:
+            raise ElementaryError(f"{WEBHOOK} is not set: set it to the address of a webhook.")
+        Elementary().send_alerts(webhook)
+
+
+@contextmanager
+def _one_sentence() -> Iterator[None]:
+    """Turn what a user can mend into a sentence and exit code 2."""
+    try:
+        yield
+    except (
+        ConfigurationError,
+        ElementaryError,
+        ManifestError,
+        MonitoringOffError,
+        WarehouseUnreachableError,
+    ) as error:
+        errors.print(str(error), style="red")
+        raise typer.Exit(2) from None
 
 
 @contextmanager

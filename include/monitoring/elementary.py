@@ -6,14 +6,17 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import yaml
 
-from include.monitoring.switch import Switch, monitoring_switch
-from include.orchestration.manifest import MONITORING
-from include.warehouse.connection import REPOSITORY, ConnectionSettings, get_settings
+from include.monitoring.edr import NOT_TOLD
+from include.monitoring.switch import MonitoringOffError, Switch, monitoring_switch
+from include.orchestration.environment import airflow_environment
+from include.orchestration.manifest import MONITORING, ensure_manifest, read_manifest
+from include.warehouse.connection import REPOSITORY, ConnectionSettings, connect, get_settings
 
 PROJECT = REPOSITORY / "dbt"
 SCHEMA = "elementary"
@@ -23,6 +26,10 @@ DAYS = 14
 
 class ElementaryError(RuntimeError):
     """A program of Elementary or dbt failed; the message ends with what it said."""
+
+
+class NotToldError(ElementaryError):
+    """Slack did not take what Elementary had to tell; it is told of at the next try."""
 
 
 class Elementary:
@@ -55,13 +62,41 @@ class Elementary:
         # project itself once here, not by each.
         self._dbt("run", "--select", SCHEMA, autoupload=True)
 
-    def watch(self) -> None:
+    def watch(self) -> list[str]:
         """Run the tests that Elementary makes; what they find is a warning, and in its tables.
+
+        Returns:
+            The tables that are not watched, because they are not there: nobody uses them yet.
 
         Raises:
             ElementaryError: dbt failed, or a test could not be run.
+            ManifestError: the dbt project cannot be parsed.
         """
-        self._dbt("test", "--select", f"tag:{MONITORING}")
+        tests, missing = self._tests_of_tables_that_exist()
+        if tests:
+            self._dbt("test", "--select", *tests)
+        return missing
+
+    def _tests_of_tables_that_exist(self) -> tuple[list[str], list[str]]:
+        """The names of the tests that can run, and the tables of the others."""
+        manifest = read_manifest(ensure_manifest(airflow_environment(settings=self.settings)))
+        tables: dict[str, list[str]] = defaultdict(list)
+        for node in manifest["nodes"].values():
+            if node["resource_type"] == "test" and MONITORING in node["tags"]:
+                (read,) = node["depends_on"]["nodes"]
+                of = manifest["sources"].get(read) or manifest["nodes"][read]
+                tables[of["relation_name"].upper()].append(node["name"])
+        there: set[str] = set()
+        with connect(self.settings) as connection, connection.cursor() as cursor:
+            for database in sorted({table.split(".")[0] for table in tables}):
+                # Databases are named by the dbt project, not by a user.
+                cursor.execute(
+                    f"select upper('{database}.' || table_schema || '.' || table_name)"  # noqa: S608
+                    f" from {database}.information_schema.tables"
+                )
+                there |= {str(row[0]) for row in cursor.fetchall()}
+        tests = [name for table, names in tables.items() if table in there for name in names]
+        return tests, sorted(set(tables) - there)
 
     def freshness(self) -> None:
         """Measure the age of all sources; what is stale is in Elementary's tables.
@@ -107,7 +142,8 @@ class Elementary:
             report_url: where readers find the report; no link if not given.
 
         Raises:
-            ElementaryError: it failed, or Slack did not take the message.
+            NotToldError: Slack did not take all of it.
+            ElementaryError: it failed.
         """
         link = [f"--report-url={report_url}"] if report_url else []
         self._edr(
@@ -135,7 +171,7 @@ class Elementary:
         ]
         if autoupload:
             arguments.append("--vars={disable_dbt_artifacts_autoupload: false}")
-        self._run(arguments, {}, may_fail=may_fail)
+        self._run(f"dbt {command[0]}", arguments, {}, may_fail=may_fail)
 
     def _edr(self, command: str, *options: str, secrets: Mapping[str, str] | None = None) -> None:
         self.home.mkdir(parents=True, exist_ok=True)
@@ -147,6 +183,7 @@ class Elementary:
                 encoding="utf-8",
             )
             self._run(
+                command,
                 [
                     *(sys.executable, "-m", "include.monitoring.edr", command, "--quiet-logs"),
                     f"--config-dir={configuration}",
@@ -175,7 +212,12 @@ class Elementary:
         return yaml.safe_dump({"elementary": profiles["firn"]})
 
     def _run(
-        self, command: Sequence[str], variables: Mapping[str, str], *, may_fail: bool = False
+        self,
+        what: str,
+        command: Sequence[str],
+        variables: Mapping[str, str],
+        *,
+        may_fail: bool = False,
     ) -> None:
         environment = {
             **os.environ,
@@ -196,6 +238,25 @@ class Elementary:
             check=False,
         )
         sys.stdout.write(ended.stdout)
+        if ended.returncode == NOT_TOLD and "monitor" in command:
+            raise NotToldError("Slack did not take what Elementary found; the next run tells it.")
         if ended.returncode != 0 and not may_fail:
             said = "\n".join(ended.stdout.strip().splitlines()[-12:])
-            raise ElementaryError(f"{Path(command[0]).name} {command[1]} failed:\n{said}")
+            raise ElementaryError(f"Elementary's {what} failed:\n{said}")
+
+
+def report_writer() -> Callable[[Path], str | None]:
+    """Writes Elementary's report into a file, or says in a sentence why there is none.
+
+    Raises:
+        ConfigurationError: the settings cannot be used.
+    """
+
+    def write(file: Path) -> str | None:
+        try:
+            Elementary().write_report(file)
+        except (MonitoringOffError, ElementaryError) as error:
+            return str(error)
+        return None
+
+    return write

@@ -1,4 +1,4 @@
-"""Messages to Slack about runs: failed, late, well again, rows rejected.
+"""Messages to Slack about runs: failed, late, silent, well again, rows rejected.
 
 One Airflow connection decides where they go; without it nothing is said. A message is an extra: it
 never changes how a task or a run ends, and holds nobody up for longer than a few seconds. It names
@@ -11,13 +11,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from collections.abc import Iterable, Mapping
-from threading import Thread
+from collections.abc import Iterable, Mapping, Sequence
+from threading import Event, Thread
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 if TYPE_CHECKING:
     from airflow.providers.slack.notifications.slack_webhook import SlackWebhookNotifier
+
+    from include.monitoring.silence import Silence
 
 log = logging.getLogger(__name__)
 
@@ -105,6 +107,26 @@ def rows_rejected(context: Any, domain: str, counts: Mapping[str, tuple[int, int
     _quietly(_tell_rejected, context, domain, counts)
 
 
+def pipelines_silent(context: Any, silences: Sequence[Silence]) -> None:
+    """Tell of pipelines that should have run, each once until it has run again.
+
+    Args:
+        context: the context of the task that tells.
+        silences: the silent ones.
+    """
+    for one in silences:
+        _quietly(_tell_silent, context, one)
+
+
+def webhook_url() -> str | None:
+    """The address that messages go to, a secret; None if nothing is connected."""
+    from airflow.providers.slack.hooks.slack_webhook import SlackWebhookHook
+
+    if not _is_connected():
+        return None
+    return str(SlackWebhookHook(slack_webhook_conn_id=CONNECTION).client.url)
+
+
 # -- what is said ----------------------------------------------------------------------------------
 
 
@@ -151,6 +173,21 @@ def _tell_rejected(context: Any, domain: str, counts: Mapping[str, tuple[int, in
         task = context["ti"]
         title = ":large_orange_circle: *Rows rejected*"
         _send(_message(title, task.dag_id, task.run_id, lines, log_url=task.log_url))
+
+
+def _tell_silent(context: Any, silence: Silence) -> None:
+    if not _is_connected() or _told_of(silence.dag_id) == silence.run_id:
+        return
+    hours = silence.every.total_seconds() / 3600
+    every = f"{hours:g} h" if hours >= 1 else f"{hours * 60:g} min"
+    lines = [
+        f"It should run every {every}. Its last run began at {silence.since:%Y-%m-%d %H:%M} UTC.",
+        "Is it paused, or is there no scheduler?",
+    ]
+    task = context["ti"]
+    text = _message(":mute: *Silent*", silence.dag_id, silence.run_id, lines, log_url=task.log_url)
+    if _send(text):
+        _told(silence.dag_id, silence.run_id)
 
 
 def error_line(error: BaseException | str) -> str:
@@ -213,6 +250,20 @@ def _forget(dag_id: str) -> str | None:
     return failed and str(failed)
 
 
+def _told_of(dag_id: str) -> str | None:
+    """The last run of a silent DAG of which has been told."""
+    from airflow.sdk import Variable
+
+    run_id = Variable.get(f"alerts__silent__{dag_id}", default=None)
+    return run_id and str(run_id)
+
+
+def _told(dag_id: str, run_id: str) -> None:
+    from airflow.sdk import Variable
+
+    Variable.set(f"alerts__silent__{dag_id}", run_id)
+
+
 # -- sending ---------------------------------------------------------------------------------------
 
 
@@ -241,16 +292,19 @@ def _is_connected() -> bool:
     return True
 
 
-def _send(text: str) -> None:
-    """Send a message, or give up on it after `SECONDS`."""
+def _send(text: str) -> bool:
+    """Send a message, or give up on it after `SECONDS`; whether it was taken."""
     notifier: Any = _webhook(text)
     # Asks Airflow for the connection, which only this thread may do.
     _ = notifier.hook.client
+
+    taken = Event()
 
     def notify() -> None:
         try:
             # Not by calling the notifier, which would render what an error says as a template.
             notifier.notify({})
+            taken.set()
         except Exception as error:
             _not_told(error)
 
@@ -260,6 +314,7 @@ def _send(text: str) -> None:
     sending.join(SECONDS + 1)
     if sending.is_alive():
         _not_told(TimeoutError())
+    return taken.is_set()
 
 
 def _quietly(tell: Any, *arguments: Any) -> None:

@@ -95,6 +95,8 @@ def evaluated(
     (copy / "packages.yml").write_text(yaml.safe_dump({"packages": listed}))
     settings = copy / "dbt_project.yml"
     configured = yaml.safe_load(settings.read_text())
+    configured["packages-install-path"] = "dbt_packages"
+    del configured["models"]["elementary"]
     for kind in ("models", "seeds"):
         configured[kind]["dbt_project_evaluator"] = {"+schema": "evaluator"}
     configured["dispatch"] = [

@@ -137,6 +137,9 @@ def test_every_macro_and_each_of_its_arguments_is_described(manifest: Node) -> N
     own = [macro for macro in manifest["macros"].values() if macro["package_name"] == "firn"]
     assert own
     for macro in own:
+        if macro["name"].startswith("materialization_"):
+            assert macro["description"], macro["name"]
+            continue
         head = re.search(r"{%-?\s*(?:macro|test)\s+\w+\s*\((.*?)\)\s*-?%}", macro["macro_sql"])
         assert head, macro["name"]
         written = [part.split("=")[0].strip() for part in head[1].split(",") if part.strip()]
