@@ -13,7 +13,7 @@ import pendulum
 from airflow.sdk import DAG
 
 from include.orchestration.dag_parts import default_args, pipeline_alerts
-from include.orchestration.monitoring_tasks import build, freshness, report, silence, tell, watch
+from include.orchestration.monitoring_tasks import build, report, silence, tell, watch
 
 with DAG(
     dag_id="platform__monitoring__hourly",
@@ -27,4 +27,4 @@ with DAG(
     tags=["platform", "monitoring"],
     doc_md=__doc__,
 ):
-    [build() >> freshness() >> watch() >> tell(), silence()] >> report()
+    [build() >> watch() >> tell(), silence()] >> report()

@@ -100,9 +100,7 @@ def build() -> None:
 def watch() -> None:
     """Measure the age of sources and run the tests that Elementary makes."""
     with _one_sentence():
-        elementary = Elementary()
-        elementary.freshness()
-        for table in elementary.watch():
+        for table in Elementary().watch():
             console.print(f"Not watched, as it is not there yet: {table}")
 
 

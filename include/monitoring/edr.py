@@ -7,20 +7,12 @@ reads any option. Its commands, started from here, do not.
 from __future__ import annotations
 
 import sys
-import traceback
-
-NOT_TOLD, FAILED = 1, 3
-"""Exit codes: of a message that was not taken, and of anything else."""
 
 if __name__ == "__main__":
     from elementary.monitor.cli import monitor, report
 
     command, *arguments = sys.argv[1:]
-    try:
-        # What may not stand in a list of processes comes as EDR_<OPTION>.
-        {"monitor": monitor, "report": report}[command].main(
-            arguments, prog_name=f"edr {command}", auto_envvar_prefix="EDR"
-        )
-    except Exception:
-        traceback.print_exc()
-        sys.exit(FAILED)
+    # What may not stand in a list of processes comes as EDR_<OPTION>.
+    {"monitor": monitor, "report": report}[command].main(
+        arguments, prog_name=f"edr {command}", auto_envvar_prefix="EDR"
+    )

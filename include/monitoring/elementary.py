@@ -12,7 +12,6 @@ from pathlib import Path
 
 import yaml
 
-from include.monitoring.edr import NOT_TOLD
 from include.monitoring.switch import MonitoringOffError, Switch, monitoring_switch
 from include.orchestration.environment import airflow_environment
 from include.orchestration.manifest import MONITORING, ensure_manifest, read_manifest
@@ -26,10 +25,6 @@ DAYS = 14
 
 class ElementaryError(RuntimeError):
     """A program of Elementary or dbt failed; the message ends with what it said."""
-
-
-class NotToldError(ElementaryError):
-    """Slack did not take what Elementary had to tell; it is told of at the next try."""
 
 
 class Elementary:
@@ -63,7 +58,9 @@ class Elementary:
         self._dbt("run", "--select", SCHEMA, autoupload=True)
 
     def watch(self) -> list[str]:
-        """Run the tests that Elementary makes; what they find is a warning, and in its tables.
+        """Measure the age of sources, and run the tests that Elementary makes.
+
+        What is too old or odd is in Elementary's tables afterwards, and no error here.
 
         Returns:
             The tables that are not watched, because they are not there: nobody uses them yet.
@@ -72,21 +69,29 @@ class Elementary:
             ElementaryError: dbt failed, or a test could not be run.
             ManifestError: the dbt project cannot be parsed.
         """
-        tests, missing = self._tests_of_tables_that_exist()
-        if tests:
-            self._dbt("test", "--select", *tests)
-        return missing
-
-    def _tests_of_tables_that_exist(self) -> tuple[list[str], list[str]]:
-        """The names of the tests that can run, and the tables of the others."""
         manifest = read_manifest(ensure_manifest(airflow_environment(settings=self.settings)))
-        tables: dict[str, list[str]] = defaultdict(list)
+        sources: dict[str, list[str]] = {}
+        for source in manifest["sources"].values():
+            if source["freshness"]:
+                name = f"source:{source['source_name']}.{source['name']}"
+                sources[source["relation_name"].upper()] = [name]
+        tests: dict[str, list[str]] = defaultdict(list)
         for node in manifest["nodes"].values():
             if node["resource_type"] == "test" and MONITORING in node["tags"]:
                 (read,) = node["depends_on"]["nodes"]
                 of = manifest["sources"].get(read) or manifest["nodes"][read]
-                tables[of["relation_name"].upper()].append(node["name"])
-        there: set[str] = set()
+                tests[of["relation_name"].upper()].append(node["name"])
+        there = self._existing({*sources, *tests})
+        if selected := [one for table, names in sources.items() if table in there for one in names]:
+            # Its exit code is that of the stalest source, which is a finding and no failure.
+            self._dbt("source", "freshness", "--select", *selected, may_fail=True)
+        if selected := [one for table, names in tests.items() if table in there for one in names]:
+            self._dbt("test", "--select", *selected)
+        return sorted({*sources, *tests} - there)
+
+    def _existing(self, tables: set[str]) -> set[str]:
+        """Those of some tables that exist, by their whole names in upper case."""
+        found: set[str] = set()
         with connect(self.settings) as connection, connection.cursor() as cursor:
             for database in sorted({table.split(".")[0] for table in tables}):
                 # Databases are named by the dbt project, not by a user.
@@ -94,18 +99,8 @@ class Elementary:
                     f"select upper('{database}.' || table_schema || '.' || table_name)"  # noqa: S608
                     f" from {database}.information_schema.tables"
                 )
-                there |= {str(row[0]) for row in cursor.fetchall()}
-        tests = [name for table, names in tables.items() if table in there for name in names]
-        return tests, sorted(set(tables) - there)
-
-    def freshness(self) -> None:
-        """Measure the age of all sources; what is stale is in Elementary's tables.
-
-        Raises:
-            ElementaryError: dbt failed.
-        """
-        # Its exit code is that of the stalest source, which is a finding and no failure.
-        self._dbt("source", "freshness", may_fail=True)
+                found |= {str(row[0]) for row in cursor.fetchall()}
+        return tables & found
 
     def write_report(self, file: Path) -> None:
         """Write Elementary's report, one page without anything beside it.
@@ -142,8 +137,8 @@ class Elementary:
             report_url: where readers find the report; no link if not given.
 
         Raises:
-            NotToldError: Slack did not take all of it.
-            ElementaryError: it failed.
+            ElementaryError: it failed, or Slack did not take all of it; what was not taken is
+                sent by the next call.
         """
         link = [f"--report-url={report_url}"] if report_url else []
         self._edr(
@@ -238,8 +233,6 @@ class Elementary:
             check=False,
         )
         sys.stdout.write(ended.stdout)
-        if ended.returncode == NOT_TOLD and "monitor" in command:
-            raise NotToldError("Slack did not take what Elementary found; the next run tells it.")
         if ended.returncode != 0 and not may_fail:
             said = "\n".join(ended.stdout.strip().splitlines()[-12:])
             raise ElementaryError(f"Elementary's {what} failed:\n{said}")

@@ -57,7 +57,8 @@ class _Handler(BaseHTTPRequestHandler):
         slack = cast(Slack, self.server)
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         assert self.path == f"/services/{SECRET}"
-        slack.texts.append(body["text"])
+        # Elementary's messages are made of blocks.
+        slack.texts.append(body.get("text") or json.dumps(body, ensure_ascii=False))
         if slack.manner == "silent":
             slack.over.wait(60)
             return

@@ -1,0 +1,188 @@
+"""Faults that are injected into running pipelines, and which message came of each.
+
+A fortnight of deliveries lies in the warehouse. The hourly monitoring runs over it, with nothing to
+tell. Then faults are injected, the pipeline and the monitoring run once more, and each fault has
+its message. With Elementary where its packages are at hand; the tests of the rest run everywhere.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from include.orchestration import local_airflow
+from include.orchestration.environment import SLACK, airflow_environment
+from include.orchestration.local_warehouse import start_warehouse, stop_warehouse
+from include.orchestration.single_run import DagRunOutcome, run_dag
+from include.sample_data import forex
+from include.warehouse.connection import ConnectionSettings, connect
+from tests.conftest import free_port
+from tests.integration.test_alerts import Slack, serving
+
+pytestmark = [pytest.mark.e2e, pytest.mark.slow]
+
+MONITORING = "platform__monitoring__hourly"
+FOREX = "forex__customer_transactions__hourly"
+RAW = "raw.forex.customer_transactions"
+TRANSACTIONS = "analytics_dev.test_intermediate.int_forex__transactions"
+DAYS = 15
+
+
+@dataclass(frozen=True)
+class Platform:
+    settings: ConnectionSettings
+    variables: dict[str, str]
+    slack: Slack
+
+    def run(self, dag_id: str) -> DagRunOutcome:
+        return run_dag(dag_id, self.variables)
+
+    def sql(self, *statements: str) -> list[tuple[Any, ...]]:
+        with connect(self.settings) as connection, connection.cursor() as cursor:
+            for statement in statements:
+                cursor.execute(statement)
+            return [tuple(row) for row in cursor.fetchall()]
+
+    def messages(self) -> list[str]:
+        """What Slack got since the last call."""
+        texts = list(self.slack.texts)
+        self.slack.texts.clear()
+        return texts
+
+
+@contextmanager
+def platform(home: Path, **more: str) -> Iterator[Platform]:
+    settings = ConnectionSettings(
+        firn_home=home, firn_local_port=free_port(), firn_user="test", firn_target="local"
+    )
+    with serving() as slack, pytest.MonkeyPatch.context() as environment:
+        environment.setenv("FIRN_AIRFLOW_PORT", str(free_port()))
+        environment.setenv(SLACK, slack.connection)
+        for name, value in more.items():
+            environment.setenv(name, value)
+        for name in ("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy"):
+            environment.delenv(name, raising=False)
+        variables = airflow_environment(headless=True, settings=settings)
+        try:
+            assert start_warehouse(variables)
+            local_airflow.prepare(variables)
+            yield Platform(settings, variables, slack)
+        finally:
+            stop_warehouse(variables)
+
+
+def remember_a_run(platform: Platform, dag_id: str, began: datetime) -> None:
+    """As if a pipeline had run then, and not since."""
+    platform.sql(
+        "create schema if not exists raw.meta",
+        "insert into raw.meta.run_summary (dag_id, run_id, domain, target, layer, position,"
+        " status, began_at, ended_at, seconds, table_count, tests_passed, tests_warned,"
+        " tests_failed, tests_skipped, recorded_at)"
+        f" select '{dag_id}', 'scheduled__{began:%Y-%m-%d}', 'retail', 'local', 'run', 1,"
+        f" 'success', '{began:%Y-%m-%d %H:%M:%S}', '{began:%Y-%m-%d %H:%M:%S}', 1, 0, 0, 0, 0, 0,"
+        f" '{began:%Y-%m-%d %H:%M:%S}'",
+    )
+
+
+# -- without Elementary ----------------------------------------------------------------------------
+
+
+def test_without_packages_the_rest_is_watched_and_it_is_said(tmp_path: Path) -> None:
+    with platform(tmp_path, FIRN_ELEMENTARY="off") as here:
+        here.sql("create schema if not exists raw.meta", _summary_table())
+        began = datetime.now(UTC) - timedelta(days=3)
+        remember_a_run(here, "retail__sales__daily", began)
+        first = here.run(MONITORING)
+        assert first.succeeded, "\n".join(first.last_lines(40))
+        assert first.tasks == {
+            "build": "skipped",
+            "watch": "skipped",
+            "tell": "skipped",
+            "silence": "success",
+            "report": "success",
+        }
+        assert "Monitoring is off: FIRN_ELEMENTARY is off" in first.log.read_text()
+        [message] = here.messages()
+        assert ":mute: *Silent*: retail__sales__daily" in message
+        assert f"It should run every 24 h. Its last run began at {began:%Y-%m-%d %H:%M}" in message
+        page = (here.settings.home / "report" / "index.html").read_text()
+        assert "Monitoring is off" in page
+
+        # Told once, until it has run again.
+        assert here.run(MONITORING).succeeded
+        assert here.messages() == []
+
+
+def _summary_table() -> str:
+    from include.orchestration.run_summary import _COLUMNS, TABLE
+
+    columns = ", ".join(f"{name} {kind}" for name, kind in _COLUMNS.items())
+    return f"create table if not exists {TABLE} ({columns})"
+
+
+# -- with Elementary -------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def watched(
+    tmp_path_factory: pytest.TempPathFactory, dbt_packages: Callable[..., Path]
+) -> Iterator[Platform]:
+    packages = dbt_packages("elementary", "dbt_utils")
+    home = tmp_path_factory.mktemp("firn")
+    with platform(home, FIRN_DBT_PACKAGES_DIR=str(packages)) as here:
+        forex.deliver(1, 3_000, settings=here.settings)
+        assert here.run(FOREX).succeeded
+        # A fortnight of deliveries, each day about as many, of the same kind.
+        here.sql(
+            f"update {RAW} set _loaded_at = dateadd(minute, -5, dateadd(day, -mod(_row_number, {DAYS}),"
+            " date_trunc('hour', sysdate())))",
+        )
+        assert here.run(FOREX).succeeded
+        here.messages()
+        yield here
+
+
+def test_a_healthy_fortnight_raises_nothing(watched: Platform) -> None:
+    outcome = watched.run(MONITORING)
+    assert outcome.succeeded, "\n".join(outcome.last_lines(40))
+    assert set(outcome.tasks.values()) == {"success"}
+    assert watched.messages() == []
+    days = watched.sql(
+        "select count(distinct bucket_end) from analytics_dev.test_elementary.data_monitoring_metrics"
+        " where metric_name = 'row_count' and full_table_name ilike '%customer_transactions'"
+    )
+    assert days[0][0] >= 13
+
+
+def test_every_fault_has_its_message(watched: Platform) -> None:
+    day = "date_trunc('day', dateadd(day, -{}, sysdate()))"
+    yesterday, before = day.format(1), day.format(2)
+    # Rows that fail a check, in a delivery of today.
+    forex.deliver(2, 300, settings=watched.settings)
+    watched.sql(
+        # A volume that drops, and with it nothing newer than a day.
+        f"delete from {RAW} where _loaded_at >= {yesterday} and mod(_row_number, 60) <> 1",
+        # A burst of nulls the day before.
+        f"update {RAW} set quantity = null where date_trunc('day', _loaded_at) = {before}",
+        # A key twice.
+        f"insert into {RAW} select * from {RAW} order by _row_number limit 1",
+        # A column that a delivery brought.
+        f"alter table {RAW} add column discount varchar",
+        # Prices in another currency.
+        f"update {TRANSACTIONS} set price = price * 150 where date_trunc('day', loaded_at) = {before}",
+    )
+    # A pipeline that was stopped.
+    remember_a_run(watched, "retail__sales__daily", datetime.now(UTC) - timedelta(days=3))
+    assert not watched.run(FOREX).succeeded
+    at_once = "\n".join(watched.messages())
+    outcome = watched.run(MONITORING)
+    assert outcome.succeeded, "\n".join(outcome.last_lines(40))
+    within_the_hour = "\n".join(watched.messages())
+    print(at_once, within_the_hour, sep="\n=====\n")
