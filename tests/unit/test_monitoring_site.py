@@ -136,7 +136,12 @@ def test_every_other_page_is_linked_or_said_to_be_missing(
 ) -> None:
     docs = settings.home / "reports" / "spring #1" / "activity_data_docs" / "validations" / "a"
     docs.mkdir(parents=True)
-    (docs / "b.html").write_text("<title>expectations</title>")
+    (docs / "b.html").write_text(
+        "<head><title>expectations</title><link href='https://x/a.css'>"
+        "<SCRIPT src=https://x/a.js></SCRIPT ><script>\n$()</script></head>"
+        "<body><img class=logo src='https://x/a.png'><p onclick=\"$()\">All met.</p>"
+        "<a class='home' href='../../index.html'>Home</a></body>"
+    )
 
     def write(file: Path) -> None:
         file.write_text("elementary")
@@ -150,7 +155,13 @@ def test_every_other_page_is_linked_or_said_to_be_missing(
         assert part.note in page.text
     folder = report.index.parent
     assert (folder / "elementary.html").read_text() == "elementary"
-    assert "expectations" in (folder / "data-docs" / "spring #1" / "index.html").read_text()
+    copied = Page((folder / "data-docs" / "spring #1" / "index.html").read_text())
+    assert "expectations" in copied.text
+    assert "All met." in copied.text
+    assert not {"script", "img"} & set(copied.elements)
+    assert copied.values("href") == ["data:,", "../../style.css"]
+    assert copied.values("onclick") == []
+    assert copied.values("class") == ["home"]
 
 
 @pytest.mark.parametrize("how", ["says", "raises"])
