@@ -378,6 +378,7 @@ def without_programs(html: str) -> str:
     Links to pages that are not copied with it become text.
     """
     html = _PROGRAMS.sub("", html)
+    html = re.sub(r"url\(\s*[\"']?https?:[^)]*\)", "none", html, flags=re.IGNORECASE)
     html = _TAG.sub(lambda tag: _HANDLER.sub("", tag[0]), html)
     return re.sub(r"<head\b[^>]*>", lambda head: head[0] + _OURS, html, count=1, flags=re.I)
 
