@@ -39,11 +39,11 @@ def at(hour: int, minute: int = 0) -> datetime:
 
 def past(hour: int, *, source: Mapping[str, Any] | None = None, **whole: Any) -> PastRun:
     """A run of five minutes."""
+    all_of_it = Layer("run", SUCCESS, at(hour), at(hour, 5))
+    raw = Layer("source", SUCCESS, table_count=1)
     layers = {
-        "run": Layer(
-            "run", **{"status": SUCCESS, "began_at": at(hour), "ended_at": at(hour, 5)} | whole
-        ),
-        "source": Layer("source", **{"status": SUCCESS, "table_count": 1} | dict(source or {})),
+        "run": replace(all_of_it, **whole),
+        "source": replace(raw, **(source or {})),
         "mart": Layer("mart", SUCCESS, row_count=100 * hour, tests_passed=3),
     }
     return PastRun(HOURLY.dag_id, f"run {hour}", at(hour, 5), layers)
