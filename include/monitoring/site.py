@@ -24,6 +24,7 @@ from include.monitoring import view
 from include.monitoring.charts import BAR, HEIGHT, WIDTH, Line, line
 from include.monitoring.history import DAYS, History, Measured, read_history
 from include.monitoring.pipelines import Pipeline, find_pipelines
+from include.monitoring.switch import monitoring_switch
 from include.monitoring.view import Artifacts, Overview, overview
 from include.orchestration.builds import (
     builds_folder,
@@ -159,11 +160,13 @@ def build_report(
 
     Raises:
         ReportError: the folder cannot be written, or holds something else.
+        ConfigurationError: the settings of Elementary cannot be used.
     """
     output = output.expanduser().absolute()
     now = now or datetime.now(UTC)
     pipelines = find_pipelines() if pipelines is None else pipelines
-    variables = {**os.environ, **settings.environment()}
+    switch = monitoring_switch()
+    variables = {**os.environ, **settings.environment(), **switch.environment()}
     with _replacing(output) as site:
         say("Asking the warehouse")
         incremental = _incremental(variables)
