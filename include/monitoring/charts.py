@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 WIDTH, HEIGHT, MARGIN = 160.0, 36.0, 4.0
+BAR = 6.0
+"""How far apart bars stand."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,7 @@ def line(values: Sequence[float], title: str, *, from_zero: bool = False) -> Lin
 
 
 def bars(values: Sequence[float], labels: Sequence[str], marks: Sequence[str]) -> list[Bar]:
-    """A bar for each value, the newest at the right end; a small one is still seen.
+    """A bar for each value, one after the other; a small one is still seen.
 
     Args:
         values: oldest first, none below 0.
@@ -75,20 +77,9 @@ def bars(values: Sequence[float], labels: Sequence[str], marks: Sequence[str]) -
         marks: of each bar.
     """
     most = max(values, default=0) or 1
-    width = 5.0
     found = []
-    for index, (value, label, mark) in enumerate(
-        zip(reversed(values), reversed(labels), reversed(marks), strict=True)
-    ):
+    for index, (value, label, mark) in enumerate(zip(values, labels, marks, strict=True)):
         height = round(max(2.0, value / most * (HEIGHT - 10)), 1)
-        found.append(
-            Bar(
-                round(WIDTH - (index + 1) * width + 0.5, 1),
-                HEIGHT - height,
-                width - 1,
-                height,
-                label,
-                mark,
-            )
-        )
-    return found[::-1]
+        x = index * BAR + 0.5
+        found.append(Bar(x, HEIGHT - height, BAR - 1, height, label, mark))
+    return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import json
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -20,9 +21,10 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from snowflake.connector.errors import Error as SnowflakeError
 
 from include.monitoring import view
-from include.monitoring.charts import HEIGHT, WIDTH, Line, line
+from include.monitoring.charts import BAR, HEIGHT, WIDTH, Line, line
 from include.monitoring.history import DAYS, History, Measured, read_history
 from include.monitoring.pipelines import Pipeline, find_pipelines
+from include.monitoring.switch import monitoring_switch
 from include.monitoring.view import Artifacts, Overview, overview
 from include.orchestration.builds import (
     builds_folder,
@@ -58,7 +60,12 @@ _TEMPLATES.filters |= {
     "signed": lambda number: f"{number:+,}",
     "percent": lambda rate: f"{100 * rate:.2f} %",
 }
-_TEMPLATES.globals |= {"chart_width": WIDTH, "chart_height": HEIGHT, "State": view.State}
+_TEMPLATES.globals |= {
+    "chart_width": WIDTH,
+    "chart_height": HEIGHT,
+    "bar_width": BAR,
+    "State": view.State,
+}
 
 
 class ReportError(RuntimeError):
@@ -153,11 +160,13 @@ def build_report(
 
     Raises:
         ReportError: the folder cannot be written, or holds something else.
+        ConfigurationError: the settings of Elementary cannot be used.
     """
     output = output.expanduser().absolute()
     now = now or datetime.now(UTC)
     pipelines = find_pipelines() if pipelines is None else pipelines
-    variables = {**os.environ, **settings.environment()}
+    switch = monitoring_switch()
+    variables = {**os.environ, **settings.environment(), **switch.environment()}
     with _replacing(output) as site:
         say("Asking the warehouse")
         incremental = _incremental(variables)
@@ -322,7 +331,10 @@ def _generate_docs(file: Path, variables: Mapping[str, str]) -> str | None:
 
 
 def _data_docs(site: Path, reports: Path) -> list[Part]:
-    """The pages of Great Expectations about workbooks, copied; the index of these is left out."""
+    """The pages of Great Expectations about workbooks; the index of these is left out.
+
+    They load scripts and styles from several hosts. A copy without these has the same tables.
+    """
     parts = []
     for docs in sorted(reports.glob("*/*_data_docs")):
         pages = sorted(docs.glob("validations/**/*.html"))
@@ -331,7 +343,8 @@ def _data_docs(site: Path, reports: Path) -> list[Part]:
         name = docs.parent.name
         folder = site / DATA_DOCS / name
         folder.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(pages[-1], folder / "index.html")
+        text = pages[-1].read_text(encoding="utf-8")
+        (folder / "index.html").write_text(without_programs(text), encoding="utf-8")
         at = datetime.fromtimestamp(pages[-1].stat().st_mtime, UTC)
         parts.append(
             Part(
@@ -343,6 +356,34 @@ def _data_docs(site: Path, reports: Path) -> list[Part]:
     if parts:
         return parts
     return [Part("Data Docs", None, "No workbook has been checked: make workbook FILE=path.xlsx.")]
+
+
+_PROGRAMS = re.compile(
+    r"<script\b.*?</script\s*>|<noscript\b.*?</noscript\s*>|<link\b[^>]*>"
+    r"|<source\b[^>]*>|<img\b[^>]*\bsrc\s*=\s*[\"']?https?:[^>]*>|<meta\b[^>]*http-equiv[^>]*>",
+    re.IGNORECASE | re.DOTALL,
+)
+_OURS = (
+    '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; img-src data:;'
+    " style-src 'unsafe-inline' file: 'self'\">\n"
+    '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+    '<link rel="icon" href="data:,">\n<link rel="stylesheet" href="../../style.css">\n'
+)
+
+
+_TAG = re.compile(r"<[a-z][^>]*>", re.IGNORECASE)
+_HANDLER = re.compile(r"""\s(?:on\w+|href(?=\s*=\s*["']?\.\./))\s*=\s*(?:"[^"]*"|'[^']*')""", re.I)
+
+
+def without_programs(html: str) -> str:
+    """A page without its scripts and what it loads from elsewhere, in the style of the site.
+
+    Links to pages that are not copied with it become text.
+    """
+    html = _PROGRAMS.sub("", html)
+    html = re.sub(r"url\(\s*[\"']?https?:[^)]*\)", "none", html, flags=re.IGNORECASE)
+    html = _TAG.sub(lambda tag: _HANDLER.sub("", tag[0]), html)
+    return re.sub(r"<head\b[^>]*>", lambda head: head[0] + _OURS, html, count=1, flags=re.I)
 
 
 # -- replacing a folder ----------------------------------------------------------------------------

@@ -5,6 +5,7 @@ Pure functions of what was read; nothing here asks the warehouse or the disk.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -167,6 +168,20 @@ class PipelineView:
     failed_models: tuple[NodeResult, ...] = ()
 
     @property
+    def freshness(self) -> str:
+        """How many sources are fresh, old or late; empty if none was checked."""
+        words = {
+            State.WELL: "fresh",
+            State.WARNING: "old",
+            State.LATE: "late",
+            State.FAILED: "not known",
+        }
+        counts = Counter(source.state for source in self.sources)
+        return ", ".join(
+            f"{counts[state]} {word}" for state, word in words.items() if counts[state]
+        )
+
+    @property
     def told(self) -> tuple[NodeResult, ...]:
         """The models that failed, then the tests that failed or warned."""
         return (*self.failed_models, *self.tests.told)
@@ -265,7 +280,8 @@ class Overview:
         well = sum(one.state == State.WELL for one in self.pipelines)
         if not words:
             return "The pipeline is well." if total == 1 else f"All {total} pipelines are well."
-        return f"{well} of {total} pipelines are well; {', '.join(words)}."
+        are = "is" if well == 1 else "are"
+        return f"{well} of {total} pipelines {are} well; {', '.join(words)}."
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from include.orchestration.builds import (
     SourceAge,
@@ -57,7 +58,8 @@ def test_the_ages_of_sources_are_kept_and_read(tmp_path: Path) -> None:
 
 def test_a_check_replaces_the_one_before_and_leaves_nothing_else(tmp_path: Path) -> None:
     folder = tmp_path / "builds"
-    for content in (SOURCES, {"results": []}):
+    contents: list[dict[str, Any]] = [SOURCES, {"results": []}]
+    for content in contents:
         leave(tmp_path, "sources.json", content)
         leave(tmp_path, "run_results.json", {"results": []})
         keep_freshness(str(tmp_path), str(folder))

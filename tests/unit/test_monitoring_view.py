@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -38,11 +39,11 @@ def at(hour: int, minute: int = 0) -> datetime:
 
 def past(hour: int, *, source: Mapping[str, Any] | None = None, **whole: Any) -> PastRun:
     """A run of five minutes."""
+    all_of_it = Layer("run", SUCCESS, at(hour), at(hour, 5))
+    raw = Layer("source", SUCCESS, table_count=1)
     layers = {
-        "run": Layer(
-            "run", **{"status": SUCCESS, "began_at": at(hour), "ended_at": at(hour, 5)} | whole
-        ),
-        "source": Layer("source", **{"status": SUCCESS, "table_count": 1} | dict(source or {})),
+        "run": replace(all_of_it, **whole),
+        "source": replace(raw, **(source or {})),
         "mart": Layer("mart", SUCCESS, row_count=100 * hour, tests_passed=3),
     }
     return PastRun(HOURLY.dag_id, f"run {hour}", at(hour, 5), layers)
@@ -161,6 +162,8 @@ def test_a_source_is_as_old_as_it_is_now_not_when_it_was_checked(
     found = pipeline_view(replace(HOURLY, every=None), [past(8)], artifacts, {}, {}, now)
     assert found.state == state
     assert (found.sources[0].state, found.sources[0].limit) == (state, timedelta(hours=limit))
+    words = {State.WELL: "1 fresh", State.WARNING: "1 old", State.LATE: "1 late"}
+    assert found.freshness == words[state]
     if state != State.WELL:
         assert found.findings[0].text == (
             f"The newest rows of orders are {hours} h old, of 2025-01-02 08:00 UTC; the limit is "
@@ -215,7 +218,7 @@ def test_the_worst_comes_first_and_refused_files_are_a_warning() -> None:
     }
     history = History(runs=runs, refused={"a": [Refused("orders", "x.csv", "It is empty.", at(8))]})
     found = overview(pipelines, history, {}, {}, at(8, 10))
-    assert found.headline == "1 of 3 pipelines are well; 1 failed, 1 late."
+    assert found.headline == "1 of 3 pipelines is well; 1 failed, 1 late."
     assert [one.pipeline.domain for one in found.pipelines] == ["b", "c", "a"]
     assert [one.name for one in found.domains] == ["b", "c", "a"]
     assert found.domains[2].state == State.WARNING
@@ -306,9 +309,9 @@ def test_a_line_goes_up_where_values_grow() -> None:
     assert line([1], "title") is None
 
 
-def test_bars_end_at_the_right_and_none_vanishes() -> None:
+def test_bars_stand_side_by_side_and_none_vanishes() -> None:
     drawn = bars([0, 50, 100], ["a", "b", "c"], ["well"] * 3)
     assert [bar.label for bar in drawn] == ["a", "b", "c"]
     assert [bar.height for bar in drawn] == [2, 13, 26]
-    assert drawn[-1].x + drawn[-1].width <= WIDTH
+    assert all(one.x + one.width < other.x for one, other in pairwise(drawn))
     assert bars([], [], []) == []
