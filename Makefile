@@ -80,7 +80,8 @@ bench: $(DEV) ## Measure how fast files are loaded on this machine; takes minute
 .PHONY: test
 test: $(DEV) $(SNOW) ## Lint, then run every test
 	@$(MAKE) lint
-	@$(PYTHON) -m pytest --numprocesses $(PYTEST_WORKERS) --dist loadscope $(PYTEST_ARGS)
+	@$(PYTHON) -m pytest --numprocesses $(PYTEST_WORKERS) --dist loadscope --no-loadscope-reorder \
+		$(PYTEST_ARGS)
 
 .PHONY: lint
 lint: $(DEV) ## Check Python (ruff, mypy) and SQL (sqlfluff) without changing anything

@@ -32,6 +32,16 @@ from include.warehouse.local.process import LocalWarehouse  # noqa: E402
 from include.warehouse.setup import create_databases  # noqa: E402
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put what takes longest first, so that no worker begins it when the others are done."""
+    order = ("e2e", "integration", "dags")
+    items.sort(
+        key=lambda item: next(
+            (rank for rank, folder in enumerate(order) if folder in item.path.parts), len(order)
+        )
+    )
+
+
 @pytest.fixture
 def clean_environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     """An environment without one setting of the project; what a test adds is taken back."""

@@ -13,6 +13,7 @@ from rich.table import Table
 
 from include.demo.pipeline import Pipeline
 from include.demo.show import Show
+from include.monitoring.switch import monitoring_switch
 from include.orchestration import local_airflow
 from include.orchestration.builds import NodeResult, builds_folder, read_run_results
 from include.orchestration.environment import airflow_environment
@@ -256,9 +257,11 @@ def _print_next(console: Console, settings: ConnectionSettings, *, started: bool
         "  make report the state of every pipeline, as pages that open from disk",
         "  make up     the warehouse and Airflow, with the DAGs on its page; make down stops them",
         f'  .venv/bin/python -m include.warehouse sql "{query}"   while the warehouse runs',
+        "  make report the state of every pipeline, as pages that open from disk",
         "  README.md   where things are, and how to connect a Snowflake account",
         "",
         f"The warehouse {state}; its data stays in {settings.warehouse_home}.",
+        monitoring_switch().why_off or "Monitoring is on: docs/monitoring.md.",
     ]
     for line in lines:
         console.print(line, soft_wrap=True)

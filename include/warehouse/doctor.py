@@ -18,6 +18,7 @@ from rich.markup import escape
 from rich.table import Table
 from snowflake.connector.errors import Error as SnowflakeError
 
+from include.monitoring.switch import monitoring_switch
 from include.warehouse.connection import (
     LOCAL_HOST,
     REPOSITORY,
@@ -34,6 +35,7 @@ PACKAGES = (
     "astronomer-cosmos",
     "dbt-core",
     "dbt-snowflake",
+    "elementary-data",
     "snowflake-connector-python",
     "fakesnow",
     "duckdb",
@@ -82,6 +84,7 @@ def doctor(console: Console | None = None) -> int:
         _check_disk(report, settings.home)
         _check_private_key(report, settings)
         _check_warehouse(report, settings)
+    _check_monitoring(report)
     return 2 if report.failed else 0
 
 
@@ -166,6 +169,18 @@ def _settings_table(
 def _known_variables() -> list[str]:
     text = (REPOSITORY / ".env.example").read_text(encoding="utf-8")
     return re.findall(r"(?m)^#? ?((?:FIRN|SNOWFLAKE)_[A-Z_]+)=", text)
+
+
+def _check_monitoring(report: _Report) -> None:
+    try:
+        switch = monitoring_switch()
+    except ConfigurationError as error:
+        report.bad(str(error))
+        return
+    if switch.is_on:
+        report.good(f"Monitoring is on, with the dbt packages in {switch.packages}")
+    else:
+        report.note(switch.why_off)
 
 
 def _check_disk(report: _Report, home: Path) -> None:
