@@ -15,6 +15,7 @@ from rich.console import Console
 from include.demo import affiliate, forex, gaming, retail, tpch
 from include.demo.run import DemoError, run
 from include.ingestion.errors import IngestionError
+from include.logs import start_command
 from include.orchestration import local_airflow
 from include.orchestration.environment import demo_scale
 from include.orchestration.local_warehouse import LocalWarehouseError
@@ -76,4 +77,5 @@ def main(
 
 
 if __name__ == "__main__":
+    start_command()
     typer.run(main)

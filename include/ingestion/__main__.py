@@ -29,6 +29,7 @@ from include.ingestion.sources import (
     json_schema,
     load_domain,
 )
+from include.logs import start_command
 from include.warehouse.connection import (
     ConfigurationError,
     WarehouseUnreachableError,
@@ -230,4 +231,5 @@ def schema() -> None:
 
 
 if __name__ == "__main__":
+    start_command()
     app()

@@ -32,6 +32,7 @@ from include.ingestion.landing import Delivery, Stamp
 from include.ingestion.reading import Opened, text_chunks
 from include.ingestion.sources import DatabaseFormat, Source
 from include.ingestion.validation import parsed
+from include.logs import event
 from include.warehouse.connection import ConnectionSettings, env_file, get_settings
 
 NOTE = b"firn.extract"
@@ -147,6 +148,7 @@ def extract(
     url = database_url(source.domain, settings)
     folder = root / source.domain / source.name
     began = datetime.now(UTC).replace(tzinfo=None)
+    clock = time.monotonic()
     final = folder / f"{source.name}-{began:%Y%m%dT%H%M%S%f}-{os.getpid()}.parquet"
     unfinished = final.with_name(f".{final.name}")
     try:
@@ -155,6 +157,16 @@ def extract(
         with _reading(source, url) as connection:
             query = _query(source, database, connection.dialect.name, since, span)
             rows = _write(source, database, connection.execute(query), unfinished, began, span)
+        event(
+            "load.extract",
+            domain=source.domain,
+            source=source.name,
+            rows=rows,
+            since=_text(since),
+            start=_text(span.start) if span else None,
+            end=_text(span.end) if span else None,
+            seconds=round(time.monotonic() - clock, 3),
+        )
         if not rows and span is None:
             return None
         unfinished.rename(final)

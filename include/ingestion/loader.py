@@ -14,6 +14,7 @@ from __future__ import annotations
 import errno
 import secrets
 import shutil
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -40,6 +41,7 @@ from include.ingestion.raw import Accounts, Claim, Raw, as_parquet, load_table
 from include.ingestion.reading import Opened, open_file, too_many_rejected
 from include.ingestion.sources import Column, DatabaseFormat, Source
 from include.ingestion.validation import Validated, validate
+from include.logs import event
 from include.warehouse.connection import (
     ConnectionSettings,
     WarehouseUnreachableError,
@@ -112,6 +114,17 @@ class SourceResult:
     files: tuple[FileResult, ...]
 
     @property
+    def accounts(self) -> Accounts:
+        """The rows of all files together."""
+        known = [file.accounts for file in self.files if file.accounts]
+        return Accounts(
+            delivered=sum(one.delivered for one in known),
+            loaded=sum(one.loaded for one in known),
+            rejected=sum(one.rejected for one in known),
+            superseded=sum(one.superseded for one in known),
+        )
+
+    @property
     def refused(self) -> list[FileResult]:
         """The files that were refused."""
         return [file for file in self.files if file.status == "refused"]
@@ -170,7 +183,7 @@ def load_source(
             result = _load_file(raw, delivery, checkpoint, again=again)
             held = place if result.status == "loaded" else held
             files.append(result)
-    return SourceResult(source.title, tuple(files))
+    return _told(source, SourceResult(source.title, tuple(files)))
 
 
 def _load_from_database(
@@ -186,9 +199,39 @@ def _load_from_database(
         since = raw.watermark() if span is None else None
         delivery = extract(source, root, since=since, span=span, settings=settings)
         checkpoint("discovered")
-        if delivery is None:
-            return SourceResult(source.title, ())
-        return SourceResult(source.title, (_load_file(raw, delivery, checkpoint),))
+        files = () if delivery is None else (_load_file(raw, delivery, checkpoint),)
+    return _told(source, SourceResult(source.title, files))
+
+
+def _told(source: Source, result: SourceResult) -> SourceResult:
+    event(
+        "load.source",
+        level="warning" if result.refused else "info",
+        domain=source.domain,
+        source=source.name,
+        files=len(result.files),
+        refused=len(result.refused),
+        **asdict(result.accounts),
+    )
+    return result
+
+
+def _file_told(source: Source, result: FileResult, began: float) -> FileResult:
+    """What became of a file, of whose rows the counts alone are told."""
+    event(
+        "load.file",
+        level="warning" if result.status == "refused" else "info",
+        domain=source.domain,
+        source=source.name,
+        file=shown(result.file),
+        status=result.status,
+        load_id=result.load_id,
+        **(asdict(result.accounts) if result.accounts else {}),
+        added_columns=list(result.added_columns) or None,
+        reason=result.reason,
+        seconds=round(time.monotonic() - began, 3),
+    )
+    return result
 
 
 def prepare_source(source: Source, *, settings: ConnectionSettings | None = None) -> None:
@@ -251,6 +294,11 @@ def _held(raw: Raw, deliveries: Sequence[Delivery]) -> int:
 def _load_file(
     raw: Raw, delivery: Delivery, checkpoint: Checkpoint, *, again: bool = False
 ) -> FileResult:
+    began = time.monotonic()
+    return _file_told(raw.source, _load(raw, delivery, checkpoint, again=again), began)
+
+
+def _load(raw: Raw, delivery: Delivery, checkpoint: Checkpoint, *, again: bool) -> FileResult:
     claim = None
     try:
         claim = _claim(raw, delivery, checkpoint, again=again)
@@ -618,16 +666,17 @@ def split_file(
             f"{source.title}: only a source with load: merge can be loaded in parallel parts, and "
             f"this is {source.load}: use load_source."
         )
+    began = time.monotonic()
     with _raw(source, settings or get_settings()) as raw:
         raw.create_book()
         try:
             claim = _claim(raw, delivery, checkpoint)
         except RefusedError as error:
-            return _refuse_unread(raw, delivery, error)
+            return _file_told(source, _refuse_unread(raw, delivery, error), began)
         except TakenOverError as error:
-            return _taken_over(raw, delivery, None, str(error))
+            return _file_told(source, _taken_over(raw, delivery, None, str(error)), began)
         if claim is None:
-            return _unchanged(raw, delivery, checkpoint)
+            return _file_told(source, _unchanged(raw, delivery, checkpoint), began)
         parts = folder / claim.attempt_id
         tally = _Tally()
         number = 0
@@ -645,8 +694,19 @@ def split_file(
         except BaseException as error:
             shutil.rmtree(parts, ignore_errors=True)
             if isinstance(error, RefusedError):
-                return _refuse(raw, delivery, claim, error)
+                return _file_told(source, _refuse(raw, delivery, claim, error), began)
             raise
+    event(
+        "load.split",
+        domain=source.domain,
+        source=source.name,
+        file=shown(delivery.name),
+        load_id=claim.load_id,
+        chunks=number,
+        delivered=tally.delivered,
+        rejected=tally.rejected,
+        seconds=round(time.monotonic() - began, 3),
+    )
     return Split(
         domain=source.domain,
         source=source.name,
@@ -683,6 +743,7 @@ def load_chunk(
     table = load_table(split.attempt_id, f"_{run.upper()}")
     folder = f"{split.attempt_id}/rows_{run}"
     file = Path(split.folder) / f"{number}.rows.parquet"
+    began = time.monotonic()
     with _raw(source, settings or get_settings()) as raw:
         if not raw.is_claimed(split.claim):
             return 0
@@ -693,6 +754,16 @@ def load_chunk(
             _require_rows(raw.copy(table, folder), rows, split.claim)
             raw.merge(table, columns, split.claim, split.delivery.name)
         raw.publish(table, _chunk_table(split, number))
+    event(
+        "load.chunk",
+        domain=source.domain,
+        source=source.name,
+        file=shown(split.delivery.name),
+        load_id=split.load_id,
+        chunk=number,
+        rows=rows,
+        seconds=round(time.monotonic() - began, 3),
+    )
     return rows
 
 
@@ -711,11 +782,13 @@ def finish_split(
     columns = [Column.model_validate(column) for column in split.columns]
     claim, delivery = split.claim, split.delivery
     tally = _Tally(split.delivered, split.good, split.rejected, split.reasons)
+    began = time.monotonic()
     with _raw(source, settings or get_settings()) as raw:
         if not raw.is_claimed(claim):
             if raw.committed_before(delivery.name) != claim.load_id:
-                return FileResult(delivery.name, "taken over", load_id=claim.load_id)
-            return _unchanged(raw, delivery, checkpoint)
+                gone = FileResult(delivery.name, "taken over", load_id=claim.load_id)
+                return _file_told(source, gone, began)
+            return _file_told(source, _unchanged(raw, delivery, checkpoint), began)
         load = load_table(claim.attempt_id)
         rejects = load_table(claim.attempt_id, "_REJECTS")
         chunks = [_chunk_table(split, number) for number in range(1, split.chunks + 1)]
@@ -750,7 +823,7 @@ def finish_split(
         )
         result = _tidy_up(raw, delivery, claim, committed, checkpoint)
     shutil.rmtree(split.folder, ignore_errors=True)
-    return result
+    return _file_told(source, result, began)
 
 
 def _chunk_table(split: Split, number: int) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import typer
 from rich.console import Console
 
+from include.logs import start_command
 from include.orchestration import local_airflow, manifest
 from include.orchestration.environment import airflow_environment, demo_scale, firn_home
 from include.orchestration.local_warehouse import (
@@ -100,4 +101,5 @@ def _ours(variables: Mapping[str, str]) -> Path:
 
 
 if __name__ == "__main__":
+    start_command()
     app()

@@ -9,19 +9,18 @@ value of somebody's data is left out: who may read the log finds it there.
 from __future__ import annotations
 
 import asyncio
-import logging
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from threading import Event, Thread
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from include.logs import event
+
 if TYPE_CHECKING:
     from airflow.providers.slack.notifications.slack_webhook import SlackWebhookNotifier
 
     from include.monitoring.silence import Silence
-
-log = logging.getLogger(__name__)
 
 CONNECTION = "slack_alerts"
 """A connection of the type ``slackwebhook``, such as ``AIRFLOW_CONN_SLACK_ALERTS`` makes one."""
@@ -64,17 +63,17 @@ class HeldBackMixin:
 
 def task_failed(context: Any) -> None:
     """Tell of a task that has failed for good; a callback of every task."""
-    _quietly(_tell_task_failed, context)
+    _quietly("failed", _tell_task_failed, context)
 
 
 def run_failed(context: Any) -> None:
     """Tell of a run that failed in another way than by a task; a callback of every DAG."""
-    _quietly(_tell_run_failed, context)
+    _quietly("failed", _tell_run_failed, context)
 
 
 def run_succeeded(context: Any) -> None:
     """Tell that a DAG is well again after a failure; a callback of every DAG."""
-    _quietly(_tell_recovered, context)
+    _quietly("well_again", _tell_recovered, context)
 
 
 async def run_is_late(context: Mapping[str, Any] | None = None) -> None:
@@ -83,17 +82,21 @@ async def run_is_late(context: Mapping[str, Any] | None = None) -> None:
     Args:
         context: what Airflow knows of a run whose deadline has passed.
     """
+    where: dict[str, str] = {}
     try:
         run = (context or {}).get("dag_run") or {}
         # A deadline stays in place when its run fails, of which has been told.
         if run.get("state") in {"success", "failed"}:
             return
         dag_id, run_id = str(run.get("dag_id", "")), str(run.get("dag_run_id", ""))
+        where = {"dag_id": dag_id, "run_id": run_id}
         text = _message(":hourglass: *Late*", dag_id, run_id, ["It has not ended by its deadline."])
         notifier: Any = _webhook(text)
         await asyncio.wait_for(notifier.async_notify({}), SECONDS)
     except Exception as error:
-        _not_told(error)
+        _not_told("late", error, where)
+    else:
+        event("alert.sent", alert="late", **where)
 
 
 def rows_rejected(context: Any, domain: str, counts: Mapping[str, tuple[int, int]]) -> None:
@@ -104,7 +107,7 @@ def rows_rejected(context: Any, domain: str, counts: Mapping[str, tuple[int, int
         domain: the domain that was loaded.
         counts: rejected and delivered rows by source.
     """
-    _quietly(_tell_rejected, context, domain, counts)
+    _quietly("rejected", _tell_rejected, context, domain, counts)
 
 
 def pipelines_silent(context: Any, silences: Sequence[Silence]) -> None:
@@ -115,7 +118,7 @@ def pipelines_silent(context: Any, silences: Sequence[Silence]) -> None:
         silences: the silent ones.
     """
     for one in silences:
-        _quietly(_tell_silent, context, one)
+        _quietly("silent", _tell_silent, context, one)
 
 
 def webhook_url() -> str | None:
@@ -139,7 +142,8 @@ def _tell_task_failed(context: Any) -> None:
     lines = [f"Task: {_plain(name)}, try {task.try_number}"]
     if error is not None:
         lines.append(_plain(error_line(error)))
-    _send(_message(":red_circle: *Failed*", task.dag_id, task.run_id, lines, log_url=task.log_url))
+    text = _message(":red_circle: *Failed*", task.dag_id, task.run_id, lines, log_url=task.log_url)
+    _send("failed", text, context)
 
 
 def _tell_run_failed(context: Any) -> None:
@@ -152,14 +156,15 @@ def _tell_run_failed(context: Any) -> None:
         told = {"timed_out": "It took longer than it may and was ended."}.get(
             reason, f"Airflow says: {_plain(_masked(reason))}"
         )
-        _send(_message(":red_circle: *Failed*", dag_id, run_id, [told]))
+        _send("failed", _message(":red_circle: *Failed*", dag_id, run_id, [told]), context)
 
 
 def _tell_recovered(context: Any) -> None:
     dag_id, run_id = context["dag"].dag_id, context["run_id"]
     if _is_connected() and (failed := _forget(dag_id)):
         told = "It succeeded now." if failed == run_id else f"Its run {_plain(failed)} had failed."
-        _send(_message(":large_green_circle: *Well again*", dag_id, run_id, [told]))
+        text = _message(":large_green_circle: *Well again*", dag_id, run_id, [told])
+        _send("well_again", text, context)
 
 
 def _tell_rejected(context: Any, domain: str, counts: Mapping[str, tuple[int, int]]) -> None:
@@ -172,7 +177,8 @@ def _tell_rejected(context: Any, domain: str, counts: Mapping[str, tuple[int, in
         lines.append(f"Why: `python -m include.ingestion rejected {_plain(domain)}`")
         task = context["ti"]
         title = ":large_orange_circle: *Rows rejected*"
-        _send(_message(title, task.dag_id, task.run_id, lines, log_url=task.log_url))
+        text = _message(title, task.dag_id, task.run_id, lines, log_url=task.log_url)
+        _send("rejected", text, context)
 
 
 def _tell_silent(context: Any, silence: Silence) -> None:
@@ -186,7 +192,7 @@ def _tell_silent(context: Any, silence: Silence) -> None:
     ]
     task = context["ti"]
     text = _message(":mute: *Silent*", silence.dag_id, silence.run_id, lines, log_url=task.log_url)
-    if _send(text):
+    if _send("silent", text, context):
         _told(silence.dag_id, silence.run_id)
 
 
@@ -292,12 +298,12 @@ def _is_connected() -> bool:
     return True
 
 
-def _send(text: str) -> bool:
+def _send(alert: str, text: str, context: Any) -> bool:
     """Send a message, or give up on it after `SECONDS`; whether it was taken."""
     notifier: Any = _webhook(text)
+    errors: list[Exception] = []
     # Asks Airflow for the connection, which only this thread may do.
     _ = notifier.hook.client
-
     taken = Event()
 
     def notify() -> None:
@@ -306,27 +312,38 @@ def _send(text: str) -> bool:
             notifier.notify({})
             taken.set()
         except Exception as error:
-            _not_told(error)
+            errors.append(error)
 
     # A server that sends a byte now and then never times out. So its time is up here.
     sending = Thread(target=notify, name="alert", daemon=True)
     sending.start()
     sending.join(SECONDS + 1)
     if sending.is_alive():
-        _not_told(TimeoutError())
+        _not_told(alert, TimeoutError(), _where(context))
+    elif errors:
+        _not_told(alert, errors[0], _where(context))
+    else:
+        event("alert.sent", alert=alert, **_where(context))
     return taken.is_set()
 
 
-def _quietly(tell: Any, *arguments: Any) -> None:
+def _quietly(alert: str, tell: Any, context: Any, *arguments: Any) -> None:
     try:
-        tell(*arguments)
+        tell(context, *arguments)
     except Exception as error:
-        _not_told(error)
+        _not_told(alert, error, _where(context))
 
 
-def _not_told(error: BaseException) -> None:
-    # The kind alone: what an error says of a webhook may hold its address, which is a secret.
+def _not_told(alert: str, error: BaseException, where: Mapping[str, str]) -> None:
     if type(error).__name__ == "AirflowNotFoundException":
-        log.info("No alert: there is no connection %s.", CONNECTION)
+        event("alert.not_sent", alert=alert, reason=f"there is no connection {CONNECTION}", **where)
     else:
-        log.warning("An alert was not sent: %s.", type(error).__name__)
+        # The kind alone: what an error says of a webhook may hold its address, which is a secret.
+        event("alert.not_sent", level="warning", alert=alert, reason=type(error).__name__, **where)
+
+
+def _where(context: Any) -> dict[str, str]:
+    """What an alert is about; a run's callbacks run outside of any task."""
+    if task := context.get("ti"):
+        return {"dag_id": task.dag_id, "run_id": task.run_id, "task_id": task.task_id}
+    return {"dag_id": context["dag"].dag_id, "run_id": context["run_id"]}

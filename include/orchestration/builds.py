@@ -5,13 +5,18 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from include.logs import event
 from include.orchestration.environment import firn_home
+from include.orchestration.manifest import tests_by_owner
+
+LONGEST = 500
+"""Characters of dbt's message about a node in an event; the task's log has all of it."""
 
 RUN_RESULTS, SOURCES = "run_results.json", "sources.json"
 
@@ -90,7 +95,7 @@ def builds_folder(dag_id: str, variables: Mapping[str, str] = os.environ) -> Pat
     return firn_home(variables) / "dbt" / "builds" / dag_id
 
 
-def keep_run_results(project: str, folder: str, **_: object) -> None:
+def keep_run_results(project: str, folder: str) -> None:
     """Copy a build's ``run_results.json`` out of the folder that is deleted after it."""
     _keep(Path(project, "target", RUN_RESULTS), Path(folder))
 
@@ -107,6 +112,114 @@ def _keep(file: Path, folder: Path) -> None:
         part = folder / f".{file.name}.{os.getpid()}"
         shutil.copyfile(file, part)
         part.replace(folder / file.name)
+
+
+def keep_and_tell(project: str, folder: str, domain: str, **_: object) -> None:
+    """What follows a build, also one that failed: its results are kept, and logged."""
+    keep_run_results(project, folder)
+    tell_run_results(project, domain)
+
+
+def keep_and_tell_freshness(project: str, folder: str, domain: str, **_: object) -> None:
+    """What follows ``dbt source freshness``: its results are kept, and logged."""
+    keep_freshness(project, folder)
+    tell_freshness(project, domain)
+
+
+def tell_run_results(project: str, domain: str, **_: object) -> None:
+    """Log what became of each model, of each test that did not pass, and of all together."""
+    results = read_run_results(Path(project, "target"))
+    if not results:
+        return
+    manifest = json.loads(Path(project, "target", "manifest.json").read_text())
+    models = _models_of_tests(manifest)
+    for node in results:
+        if node.kind in {"model", "seed", "snapshot"}:
+            event(
+                f"dbt.{node.kind}",
+                level="error" if node.failed else "info",
+                domain=domain,
+                model=node.name,
+                status=node.status,
+                rows=node.rows if _counts_rows(manifest, node.unique_id) else None,
+                seconds=round(node.seconds, 3),
+                message=_line(node.message) if node.failed else None,
+            )
+        elif node.kind in {"test", "unit_test"} and node.status not in {"pass", "skipped"}:
+            event(
+                f"dbt.{node.kind}",
+                level="error" if node.failed else "warning",
+                domain=domain,
+                model=models.get(node.unique_id),
+                test=node.name,
+                status=node.status,
+                failures=node.failures,
+                seconds=round(node.seconds, 3),
+                message=_line(node.message),
+            )
+    failed = sum(node.failed for node in results)
+    event(
+        "dbt.build",
+        level="error" if failed else "info",
+        domain=domain,
+        nodes=len(results),
+        passed=sum(node.status in {"success", "pass"} for node in results),
+        warned=sum(node.status == "warn" for node in results),
+        failed=failed,
+        skipped=sum(node.status == "skipped" for node in results),
+        seconds=_seconds(results),
+    )
+
+
+def tell_freshness(project: str, domain: str) -> None:
+    """Log how old each source is, as `dbt source freshness` found it."""
+    file = Path(project, "target", SOURCES)
+    if not file.exists():
+        return
+    for result in json.loads(file.read_text())["results"]:
+        status = str(result["status"])
+        age = result.get("max_loaded_at_time_ago_in_s")
+        event(
+            "dbt.freshness",
+            level={"pass": "info", "warn": "warning"}.get(status, "error"),
+            domain=domain,
+            source=result["unique_id"].split(".")[-1],
+            status=status,
+            age_seconds=None if age is None else round(age),
+            message=_line(str(result.get("error") or "")) or None,
+        )
+
+
+def _models_of_tests(manifest: Mapping[str, Any]) -> dict[str, str]:
+    """The model or source that each test is about."""
+    data_tests = {
+        test: owner.split(".")[-1]
+        for owner, tests in tests_by_owner(manifest).items()
+        for test in tests
+    }
+    unit_tests = {one["unique_id"]: one["model"] for one in manifest["unit_tests"].values()}
+    return data_tests | unit_tests
+
+
+def _counts_rows(manifest: Mapping[str, Any], unique_id: str) -> bool:
+    """Whether the warehouse says how many rows were written: of `create table` it says one."""
+    kind = manifest["nodes"].get(unique_id, {}).get("config", {}).get("materialized")
+    return kind in {"incremental", "snapshot"}
+
+
+def _line(message: str) -> str:
+    """One line of bounded length."""
+    text = " ".join(message.split())
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
+
+
+def _seconds(results: Sequence[NodeResult]) -> float | None:
+    """From the first node's beginning to the last one's end."""
+    began = [node.began for node in results if node.began]
+    ended = [node.ended for node in results if node.ended]
+    if not began or not ended:
+        return None
+    return round((max(ended) - min(began)).total_seconds(), 3)
 
 
 def read_run_results(folder: Path) -> list[NodeResult]:

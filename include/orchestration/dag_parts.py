@@ -12,6 +12,7 @@ from airflow.sdk.definitions.callback import AsyncCallback
 from airflow.sdk.definitions.deadline import DeadlineAlert, DeadlineReference
 from airflow.sdk.exceptions import AirflowFailException
 
+from include.logs import hide_secrets_in_tasks
 from include.orchestration.alerts import run_failed, run_is_late, run_succeeded, task_failed
 from include.orchestration.environment import is_headless
 from include.orchestration.run_mode import (
@@ -35,11 +36,15 @@ def default_args(
 
     A headless run fails at once: nothing is there to wait a quarter of an hour for a retry.
 
+    Whoever reads a DAG to run its tasks comes by here before the first one: from here on, its logs
+    are without secrets.
+
     Args:
         retries: how often a failed task is tried again.
         retry_delay: the pause before the first retry.
         max_retry_delay: if given, pauses double up to this one.
     """
+    hide_secrets_in_tasks()
     growing = {"retry_exponential_backoff": 2.0, "max_retry_delay": max_retry_delay}
     return {
         "owner": "analytics-engineering",

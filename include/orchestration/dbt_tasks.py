@@ -24,7 +24,12 @@ from cosmos.constants import (
 )
 from cosmos.operators.local import DbtSourceLocalOperator
 
-from include.orchestration.builds import builds_folder, keep_freshness, keep_run_results
+from include.orchestration.builds import (
+    builds_folder,
+    keep_and_tell,
+    keep_and_tell_freshness,
+    tell_run_results,
+)
 from include.orchestration.environment import (
     dbt_executable,
     dbt_project,
@@ -123,7 +128,7 @@ def dbt_task_group(
                 "dbt_cmd_flags": ["--resource-type", "test", "--resource-type", "unit_test"],
                 "full_refresh": f"{{{{ params.{FULL_REFRESH} }}}}",
                 "vars": _bounds(),
-                "callback": keep_run_results,
+                "callback": keep_and_tell,
             },
         ),
         render_config=RenderConfig(
@@ -144,11 +149,13 @@ def dbt_task_group(
     owned_tests = tests_by_owner(content, {task.model_unique_id for task in nodes})
     for node in nodes:
         node.has_tests = node.model_unique_id in owned_tests
+        # Of a node that is built alone, because it is tried again.
+        node.callback, node.callback_args = tell_run_results, {"domain": domain}
     producer.tests_per_model = owned_tests
     builds = builds_folder(producer.dag_id)
     # A log that a program can follow while the build runs: one JSON object per line.
     producer.dbt_cmd_global_flags = ["--log-path", str(builds), "--log-format-file", "json"]
-    producer.callback_args = {"folder": str(builds)}
+    producer.callback_args = {"folder": str(builds), "domain": domain}
     first_nodes = [node for node in nodes if not node.upstream_list]
     if sources is None or sources:
         freshness = DbtSourceLocalOperator(
@@ -167,8 +174,8 @@ def dbt_task_group(
             cache_dir=producer.cache_dir,
             emit_datasets=False,
             env=producer.env,
-            callback=keep_freshness,
-            callback_args={"folder": str(builds)},
+            callback=keep_and_tell_freshness,
+            callback_args={"folder": str(builds), "domain": domain},
             doc_md="`dbt source freshness` of the domain's sources. Stale beyond `error_after` "
             "stops the domain before anything is built; beyond `warn_after` it is only reported.",
         )

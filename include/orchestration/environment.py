@@ -14,7 +14,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dotenv import dotenv_values
+from include.variables import REPOSITORY as REPOSITORY
+from include.variables import variable
 
 if TYPE_CHECKING:
     from include.warehouse.connection import ConnectionSettings
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 SLACK = "AIRFLOW_CONN_SLACK_ALERTS"
 """Airflow's own name for the variable that makes the connection of ``alerts``."""
 
-REPOSITORY = Path(__file__).resolve().parents[2]
 LOOPBACK = "127.0.0.1"
 HEADLESS = "FIRN_HEADLESS"
 """Set to 1 for a single run without scheduler and triggerer; see ``is_headless``."""
@@ -65,7 +65,7 @@ def airflow_port() -> int:
     Raises:
         ValueError: the variable is not a port number.
     """
-    text = _setting("FIRN_AIRFLOW_PORT") or "8080"
+    text = variable("FIRN_AIRFLOW_PORT") or "8080"
     if not (text.isdecimal() and 0 < int(text) < 65536):
         raise ValueError(f"FIRN_AIRFLOW_PORT is {text!r}: set it to a port from 1 to 65535.")
     return int(text)
@@ -77,7 +77,7 @@ def demo_scale() -> float:
     Raises:
         ValueError: the variable is not a number.
     """
-    text = _setting("FIRN_DEMO_SCALE") or "0.1"
+    text = variable("FIRN_DEMO_SCALE") or "0.1"
     try:
         return float(text)
     except ValueError:
@@ -108,7 +108,7 @@ def airflow_environment(
         **(settings or get_settings()).environment(),
         **monitoring_switch().environment(),
     }
-    if slack := _setting(SLACK):
+    if slack := variable(SLACK):
         variables[SLACK] = slack
     home = airflow_home(variables)
     home.mkdir(parents=True, exist_ok=True)
@@ -144,13 +144,6 @@ def airflow_environment(
         "DO_NOT_TRACK": "1",
         "SCARF_NO_ANALYTICS": "true",
     }
-
-
-def _setting(name: str) -> str | None:
-    """A variable of the environment, else of the file the connection settings come from."""
-    from include.warehouse.connection import env_file
-
-    return os.environ.get(name) or dotenv_values(env_file()).get(name)
 
 
 def _prepend(folder: Path, search_path: str | None) -> str:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import task
 
+from include.logs import event
+
 if TYPE_CHECKING:
     from include.warehouse.export import Relation
-
-log = logging.getLogger(__name__)
 
 TASK = "export"
 
@@ -27,15 +26,14 @@ def export(domain: str) -> list[dict[str, Any]]:
     from include.warehouse.export import export as export_relations
 
     relations = domain_relations(domain, read_manifest(manifest_path()))
-    log.info("Export of %s begins: %d tables", domain, len(relations))
     exported = export_relations(relations)
-    log.info(
-        "Export of %s ended: %d tables, %d rows, %d files, %d bytes",
-        domain,
-        len(exported),
-        sum(one.rows for one in exported),
-        sum(one.files for one in exported),
-        sum(one.bytes for one in exported),
+    event(
+        "export.domain",
+        domain=domain,
+        tables=len(exported),
+        rows=sum(one.rows for one in exported),
+        files=sum(one.files for one in exported),
+        bytes=sum(one.bytes for one in exported),
     )
     return [one.as_json() for one in exported]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from datetime import timedelta
 from typing import Any, cast
 
@@ -10,10 +9,9 @@ from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOpe
 from airflow.sdk import TaskGroup, get_current_context, task
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
+from include.logs import event
 from include.orchestration.environment import is_headless
 from include.orchestration.run_mode import END, FULL_REFRESH, START, RunMode, RunModeError
-
-log = logging.getLogger(__name__)
 
 ACTIVE = ["queued", "running"]
 GROUP = "follow_up"
@@ -61,7 +59,7 @@ def _check_freshness(dag_id: str, mart: str, newest: str, limit: float) -> dict[
         age = age_in_seconds(mart, newest)
         if age is not None and age <= limit:
             raise AirflowSkipException(f"{mart} is {age / 60:.0f} minutes old, which is fresh.")
-        log.info("%s is %s", mart, "empty" if age is None else f"{age / 60:.0f} minutes old")
+        event("follow_up.stale", model=mart, age_seconds=age, starts=dag_id)
         if active := context["ti"].get_dr_count(dag_id=dag_id, states=ACTIVE):
             raise AirflowSkipException(f"{dag_id} has {active} run queued or running already.")
     return {

@@ -7,7 +7,6 @@ talks to the warehouse is imported by the tasks: Airflow reads DAG files every h
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -20,6 +19,7 @@ from airflow.task.trigger_rule import TriggerRule
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from include.ingestion.sources import DatabaseFormat, Source, load_domain
+from include.logs import event
 from include.orchestration.alerts import rows_rejected
 from include.orchestration.environment import is_headless
 from include.orchestration.run_mode import RunMode, RunModeError
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 
     from include.ingestion.database import Span
     from include.ingestion.loader import FileResult
-
-log = logging.getLogger(__name__)
 
 POLL_SECONDS = 30.0
 GROUP = "ingest"
@@ -246,7 +244,7 @@ def _load(domain: str, source: str) -> Counts:
     in_database = isinstance(declared.format, DatabaseFormat)
     span = _span() if in_database else None
     try:
-        return _counted(declared, load_source(declared, span=span).files)
+        return _counted(load_source(declared, span=span).files)
     except MissingDeliveryError as error:
         # Somebody else has loaded it since it was seen.
         raise AirflowSkipException(str(error)) from None
@@ -290,7 +288,7 @@ def _extract(domain: str, source: str) -> list[dict[str, int]]:
             settled.append(split)
     instance = get_current_context()["ti"]
     instance.xcom_push("splits", splits)
-    instance.xcom_push("settled", _counted(declared, settled))
+    instance.xcom_push("settled", _counted(settled))
     return [
         {"split": index, "number": number}
         for index, split in enumerate(splits)
@@ -314,7 +312,16 @@ def _finish(domain: str, source: str, splits: Any, settled: Any) -> Counts:
 
     (declared,) = _chosen(domain, [source])
     files = [finish_split(declared, Split.from_json(split)) for split in splits]
-    return _together([settled, _counted(declared, files)])
+    counts = _together([settled, _counted(files)])
+    refused = len(counts["refused"])
+    event(
+        "load.source",
+        level="warning" if refused else "info",
+        domain=domain,
+        source=source,
+        **counts | {"refused": refused},
+    )
+    return counts
 
 
 @task(trigger_rule=TriggerRule.ALL_DONE, retries=0)
@@ -337,8 +344,8 @@ def _refused(domain: str, sources: list[str], loaded: Any) -> None:
         )
 
 
-def _counted(source: Source, files: Sequence[FileResult]) -> Counts:
-    """The accounts of some files together, written to the task's log."""
+def _counted(files: Sequence[FileResult]) -> Counts:
+    """The accounts of some files together."""
     counts: Counts = _empty()
     for file in files:
         counts["files"] += 1
@@ -347,13 +354,6 @@ def _counted(source: Source, files: Sequence[FileResult]) -> Counts:
                 counts[fate] += getattr(file.accounts, fate)
         if file.status == "refused":
             counts["refused"].append(file.reason)
-        log.info("%s: %s %s", source.title, file.file, file.status)
-    log.info(
-        "%s: %d files; rows: %d delivered = %d loaded + %d rejected + %d superseded",
-        source.title,
-        counts["files"],
-        *(counts[fate] for fate in ("delivered", "loaded", "rejected", "superseded")),
-    )
     return counts
 
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 from typing import Any
 
 from airflow.sdk import Param, get_current_context, task
 
+from include.logs import event
 from include.orchestration.environment import target
-
-log = logging.getLogger(__name__)
 
 GENERATE = "generate_sample"
 
@@ -42,10 +40,10 @@ def deliver() -> list[dict[str, Any]]:
     context = get_current_context()
     params = context["params"]
     if waiting := retail.waiting():
-        log.info("Picking up %d files that wait in the landing folder", waiting)
+        event("delivery.waiting", domain="retail", files=waiting)
         return []
     if not params[GENERATE]:
-        log.info("Nothing waits in the landing folder, and %s is off", GENERATE)
+        event("delivery.waiting", domain="retail", files=0)
         return []
     sizes = retail.Sizes(
         params["customers"], params["transactions"], params["products"], params["seed"]
@@ -54,7 +52,13 @@ def deliver() -> list[dict[str, Any]]:
     day = (run.logical_date or run.run_after).date()
     delivered = retail.deliver(max(day, retail.START), sizes)
     for file in delivered:
-        log.info("Generated %s: %d rows", file.file, file.rows)
+        event(
+            "delivery.generated",
+            domain="retail",
+            source=file.source,
+            file=file.file.name,
+            rows=file.rows,
+        )
     return [
         {"source": file.source, "file": file.file.name, "rows": file.rows} for file in delivered
     ]

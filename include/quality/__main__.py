@@ -17,6 +17,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from rich.console import Console
 from rich.table import Table
 
+from include.logs import start_command
 from include.quality.workbook import (
     MOMENT_FORMAT,
     Activity,
@@ -149,4 +150,5 @@ def read_back(csv: Path) -> Any:
 
 
 if __name__ == "__main__":
+    start_command()
     app()

@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 
 from include.ingestion.errors import IngestionError
+from include.logs import start_command
 from include.sample_data import affiliate as affiliate_sample
 from include.sample_data import forex as forex_sample
 from include.sample_data import gaming as gaming_sample
@@ -132,4 +133,5 @@ def retail(
 
 
 if __name__ == "__main__":
+    start_command()
     app()

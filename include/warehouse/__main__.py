@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from snowflake.connector.errors import Error as SnowflakeError
 
+from include.logs import start_command
 from include.warehouse.connection import (
     ConfigurationError,
     ConnectionSettings,
@@ -142,4 +143,5 @@ def doctor() -> None:
 
 
 if __name__ == "__main__":
+    start_command()
     app()

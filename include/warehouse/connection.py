@@ -21,7 +21,8 @@ from pydantic import BeforeValidator, Field, SecretStr, StringConstraints, Valid
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from snowflake.connector import SnowflakeConnection
 
-REPOSITORY = Path(__file__).resolve().parents[2]
+from include.variables import REPOSITORY as REPOSITORY
+from include.variables import env_file as env_file
 
 APPLICATION = "firn"
 LOCAL_HOST = "127.0.0.1"
@@ -352,11 +353,6 @@ class ConnectionSettings(BaseSettings):
                     )
                 ]
         return []
-
-
-def env_file() -> Path:
-    """The file settings are read from besides the environment; it need not exist."""
-    return Path(os.environ.get("FIRN_ENV_FILE") or REPOSITORY / ".env")
 
 
 def get_settings() -> ConnectionSettings:

@@ -9,7 +9,6 @@ all of the new ones. Files of two exports have different names and cannot be mix
 # ruff: noqa: S608 - relations come from the dbt manifest and columns from the warehouse, quoted.
 from __future__ import annotations
 
-import logging
 import re
 import secrets
 import shutil
@@ -27,6 +26,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from snowflake.connector.constants import FIELD_ID_TO_NAME
 from snowflake.connector.errors import Error as SnowflakeError
 
+from include.logs import event
 from include.warehouse.connection import (
     REPOSITORY,
     ConnectionSettings,
@@ -37,8 +37,6 @@ from include.warehouse.connection import (
 
 if TYPE_CHECKING:
     from snowflake.connector.cursor import ResultMetadata, SnowflakeCursor
-
-log = logging.getLogger(__name__)
 
 Medal = Literal["bronze", "silver", "gold"]
 
@@ -196,14 +194,14 @@ def _export(cursor: SnowflakeCursor, stage: str, relation: Relation, root: Path)
             shutil.rmtree(unfinished, ignore_errors=True)
             raise
         _clear(versions, complete)
-    log.info(
-        "Exported %s/%s: %d rows, %d files, %d bytes, %.1f seconds",
-        relation.medal,
-        relation.table,
-        rows,
-        len(files),
-        size,
-        time.monotonic() - clock,
+    event(
+        "export.table",
+        medal=relation.medal,
+        table=relation.table,
+        rows=rows,
+        files=len(files),
+        bytes=size,
+        seconds=round(time.monotonic() - clock, 3),
     )
     return Exported(
         relation.medal,

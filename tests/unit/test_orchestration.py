@@ -228,7 +228,7 @@ class TestBuilds:
         (target / "run_results.json").write_text(json.dumps({"results": [result]}))
         kept = tmp_path / "kept"
         assert read_run_results(kept) == []
-        keep_run_results(str(tmp_path / "copy"), folder=str(kept), context=None)
+        keep_run_results(str(tmp_path / "copy"), folder=str(kept))
         (node,) = read_run_results(kept)
         assert NodeResult("unit_test.firn.parent.child", "unit_test", "pass").name == "child"
         assert (node.kind, node.name, node.failed, node.rows) == ("test", "t", True, None)
