@@ -193,6 +193,16 @@ def hide_secrets_in_tasks() -> None:
         os.environ[f"DBT_ENV_SECRET_FIRN_{number}"] = secret
 
 
+def hide_secrets_in_process() -> None:
+    """Leave the secrets out of all that this process prints; call it before anything may print.
+
+    For a process that runs tasks itself, without one beside it that reads what they say.
+    """
+    if hidden := secrets():
+        sys.stdout = cast("TextIO", _Hiding(sys.stdout, hidden))
+        sys.stderr = cast("TextIO", _Hiding(sys.stderr, hidden))
+
+
 def start_command() -> None:
     """Write events to stderr, and leave the secrets out of all that this process writes there.
 
@@ -200,8 +210,7 @@ def start_command() -> None:
     """
     # Typer would break the lines of a traceback, and with them a secret.
     os.environ["TYPER_STANDARD_TRACEBACK"] = "1"
-    hidden = secrets()
-    if hidden:
+    if hidden := secrets():
         sys.stderr = cast("TextIO", _Hiding(sys.stderr, hidden))
     try:
         configure()

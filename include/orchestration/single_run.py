@@ -20,6 +20,7 @@ from typing import Any, TextIO
 
 import psutil  # type: ignore[import-untyped]
 
+from include.logs import hide_secrets_in_process
 from include.orchestration.builds import BuildLog, NodeResult, builds_folder
 from include.orchestration.environment import REPOSITORY, firn_home
 
@@ -180,4 +181,5 @@ def _name(task: Any) -> str:
 
 
 if __name__ == "__main__":
+    hide_secrets_in_process()
     _run_here(sys.argv[1], json.loads(sys.argv[2]), Path(sys.argv[3]))

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
+from structlog.testing import capture_logs
 
 from include.orchestration import alerts, local_airflow
 from include.orchestration.alerts import HeldBackMixin, error_line, rows_rejected, run_is_late
@@ -120,6 +120,11 @@ def tell_late(state: str = "running") -> None:
     asyncio.run(run_is_late(context={"dag_run": run, "deadline": {"id": "1"}}))
 
 
+def _told(said: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The events of alerts; the notifier says something of its own besides."""
+    return [one for one in said if one["event"].startswith("alert.")]
+
+
 EVERY = pytest.mark.parametrize("tell", [tell_failure, tell_rejected, tell_late])
 
 
@@ -137,7 +142,18 @@ def test_a_failure_names_task_run_and_error_and_leads_to_the_log(slack: Slack) -
 
 
 def test_rejected_rows_are_counted_and_not_shown(slack: Slack) -> None:
-    tell_rejected()
+    with capture_logs() as said:
+        tell_rejected()
+    assert said == [
+        {
+            "event": "alert.sent",
+            "log_level": "info",
+            "alert": "rejected",
+            "dag_id": "sales__orders__1h",
+            "run_id": "manual__1",
+            "task_id": "load",
+        }
+    ]
     assert slack.texts == [
         ":large_orange_circle: *Rows rejected*: sales__orders__1h\n"
         "sales.orders: 3 of 1,000 rows\n"
@@ -212,50 +228,45 @@ def test_numbers_of_people_and_keys_stay_out_and_the_rest_stays() -> None:
 @EVERY
 @pytest.mark.parametrize("manner", ["error", "silent", "dripping"])
 def test_a_bad_answer_fails_and_delays_nothing(
-    slack: Slack, caplog: pytest.LogCaptureFixture, tell: Callable[[], None], manner: str
+    slack: Slack, tell: Callable[[], None], manner: str
 ) -> None:
     slack.manner = manner
     began = time.monotonic()
-    with caplog.at_level(logging.INFO, alerts.__name__):
+    with capture_logs() as said:
         tell()
     assert time.monotonic() - began < alerts.SECONDS + 2.5
     # Once: no second try.
     assert len(slack.texts) == 1
-    said = [one.getMessage() for one in caplog.records if one.name == alerts.__name__]
-    assert len(said) == 1
-    assert said[0].startswith("An alert was not sent: ")
-    assert SECRET not in caplog.text
+    (told,) = _told(said)
+    assert (told["event"], told["dag_id"]) == ("alert.not_sent", "sales__orders__1h")
+    assert told["reason"] in {"SlackApiError", "TimeoutError", "AirflowException"}
+    assert SECRET not in str(said)
 
 
 @EVERY
 def test_nobody_there_is_no_failure(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, tell: Callable[[], None]
+    monkeypatch: pytest.MonkeyPatch, tell: Callable[[], None]
 ) -> None:
     url = f"http://127.0.0.1:{free_port()}/services/{SECRET}"
     monkeypatch.setenv(SLACK, json.dumps({"conn_type": "slackwebhook", "password": url}))
-    with caplog.at_level(logging.INFO, alerts.__name__):
+    with capture_logs() as said:
         tell()
-    assert caplog.text.count("An alert was not sent") == 1
-    assert SECRET not in caplog.text
+    assert [one["event"] for one in _told(said)] == ["alert.not_sent"]
+    assert SECRET not in str(said)
 
 
 @EVERY
 @pytest.mark.parametrize("connection", ["{", "slackwebhook://", '{"conn_type": "http"}'])
 def test_a_connection_that_is_none_is_no_failure(
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
-    tell: Callable[[], None],
-    connection: str,
+    monkeypatch: pytest.MonkeyPatch, tell: Callable[[], None], connection: str
 ) -> None:
     monkeypatch.setenv(SLACK, connection)
-    with caplog.at_level(logging.INFO, alerts.__name__):
+    with capture_logs() as said:
         tell()
-    assert len([one for one in caplog.records if one.name == alerts.__name__]) == 1
+    assert [one["event"] for one in _told(said)] == ["alert.not_sent"]
 
 
-def test_a_server_that_takes_no_connection_is_given_up(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_server_that_takes_no_connection_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.socket() as full:
         full.bind(("127.0.0.1", 0))
         full.listen(0)
@@ -267,9 +278,10 @@ def test_a_server_that_takes_no_connection_is_given_up(
             monkeypatch.setenv(SLACK, json.dumps({"conn_type": "slackwebhook", "password": url}))
             monkeypatch.setattr(alerts, "SECONDS", 1)
             began = time.monotonic()
-            tell_failure()
+            with capture_logs() as said:
+                tell_failure()
             assert time.monotonic() - began < alerts.SECONDS + 2.5
-    assert "An alert was not sent" in caplog.text
+    assert [one["event"] for one in _told(said)] == ["alert.not_sent"]
 
 
 # -- in Airflow ------------------------------------------------------------------------------------
@@ -359,4 +371,6 @@ def test_a_run_is_told_of(run: Run, slack: Slack) -> None:
 def test_a_run_ends_the_same_without_slack(run: Run) -> None:
     outcome = run(None)
     assert (outcome.state, outcome.tasks) == ("failed", STATES)
-    assert "No alert: there is no connection slack_alerts." in Path(outcome.log).read_text()
+    log = Path(outcome.log).read_text()
+    assert "reason='there is no connection slack_alerts'" in log
+    assert "alert.not_sent" in log
