@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 SLACK = "AIRFLOW_CONN_SLACK_ALERTS"
 """Airflow's own name for the variable that makes the connection of ``alerts``."""
 
+PASSED_ON = ("FIRN_KEEP_REJECTED_ROWS_DAYS",)
+"""Settings that dbt reads, which knows of no settings file."""
+
 LOOPBACK = "127.0.0.1"
 HEADLESS = "FIRN_HEADLESS"
 """Set to 1 for a single run without scheduler and triggerer; see ``is_headless``."""
@@ -108,8 +111,9 @@ def airflow_environment(
         **(settings or get_settings()).environment(),
         **monitoring_switch().environment(),
     }
-    if slack := variable(SLACK):
-        variables[SLACK] = slack
+    for name in (SLACK, *PASSED_ON):
+        if value := variable(name):
+            variables[name] = value
     home = airflow_home(variables)
     home.mkdir(parents=True, exist_ok=True)
     url = f"http://{LOOPBACK}:{airflow_port()}"

@@ -49,7 +49,14 @@ left join rejected_rows
     on loads.load_id = rejected_rows.load_id
 where
     loads.delivered is distinct from loads.loaded + loads.rejected + loads.superseded
-    or loads.rejected is distinct from coalesce(rejected_rows.row_count, 0)
+    or (
+        loads.rejected is distinct from coalesce(rejected_rows.row_count, 0)
+        {#- Rejected rows are deleted after so many days, their load is not; a day for the time
+            between the two. #}
+        and loads.finished_at > dateadd(
+            day, 1 - {{ env_var('FIRN_KEEP_REJECTED_ROWS_DAYS', '180') | int }}, sysdate()
+        )
+    )
     {#- Later deliveries take rows over, so that a load may hold fewer than it loaded. #}
     or coalesce(raw_rows.row_count, 0) > loads.loaded
 

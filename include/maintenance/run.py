@@ -1,0 +1,49 @@
+"""Maintenance as a whole, in the parts that the DAG has as tasks."""
+
+from __future__ import annotations
+
+from include.maintenance import staged, tables
+from include.maintenance.files import remove_files, retained_files
+from include.maintenance.settings import Retention
+from include.maintenance.tables import Removed, retained_tables
+from include.warehouse.connection import ConnectionSettings, connect, get_settings
+
+
+def clear_tables(*, dry_run: bool, settings: ConnectionSettings | None = None) -> list[Removed]:
+    """Delete old rows of the books, or count them.
+
+    Raises:
+        RetentionError: a setting is no number of days.
+        WarehouseUnreachableError: the warehouse takes no connection.
+    """
+    chosen = retained_tables(Retention())
+    with (
+        connect(settings or get_settings(), query_tag={"maintenance": "tables"}) as connection,
+        connection.cursor() as cursor,
+    ):
+        return (tables.plan if dry_run else tables.apply)(cursor, chosen)
+
+
+def clear_stage(*, dry_run: bool, settings: ConnectionSettings | None = None) -> list[Removed]:
+    """Remove what abandoned attempts have left in the warehouse, or count it.
+
+    Raises:
+        WarehouseUnreachableError: the warehouse takes no connection.
+    """
+    with (
+        connect(
+            settings or get_settings(), database="RAW", query_tag={"maintenance": "stage"}
+        ) as connection,
+        connection.cursor() as cursor,
+    ):
+        return staged.remove_staged(cursor, dry_run=dry_run)
+
+
+def clear_files(*, dry_run: bool, settings: ConnectionSettings | None = None) -> list[Removed]:
+    """Delete old files on this machine, or count them.
+
+    Raises:
+        RetentionError: a setting is no number of days.
+        OSError: a file cannot be deleted.
+    """
+    return remove_files(retained_files(Retention(), settings or get_settings()), dry_run=dry_run)

@@ -1,0 +1,145 @@
+"""Rows that are kept for a time: which tables, and what makes a row stay for longer.
+
+`retained_tables` is the one list. Each table is cleared by one statement, whose condition is the
+one by which a dry run counts.
+"""
+
+# ruff: noqa: S608 - names and conditions are those written here; days are bound.
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from include.ingestion.raw import LOADS, REJECTED_ROWS
+from include.logs import event
+from include.maintenance.settings import Retention
+from include.orchestration.run_summary import TABLE as RUN_SUMMARY
+
+if TYPE_CHECKING:
+    from snowflake.connector.cursor import SnowflakeCursor
+
+
+@dataclass(frozen=True)
+class RetainedTable:
+    """A table whose old rows go.
+
+    Attributes:
+        name: database, schema and table.
+        moment: SQL for the UTC time that a row's age counts from.
+        days: how old a row may be.
+        unless: SQL that is true of rows that stay however old they are; empty if none do.
+        prepare: a statement that has to run before the others; empty if none has.
+    """
+
+    name: str
+    moment: str
+    days: int
+    unless: str = ""
+    prepare: str = ""
+
+    @property
+    def condition(self) -> str:
+        """What is true of the rows that go; `days` is to be bound."""
+        old = f"{self.moment} < dateadd(day, -%(days)s, sysdate())"
+        return f"{old} and not ({self.unless})" if self.unless else old
+
+
+@dataclass(frozen=True)
+class Removed:
+    """What goes, or has gone.
+
+    Attributes:
+        what: a table, a stage, or a folder.
+        count: rows, attempts or files.
+        days: how old they may be.
+    """
+
+    what: str
+    count: int
+    days: int
+
+
+_STILL_READ = f"""
+    load_id in (
+        -- A delivery that comes again is recognised by the last load of its name, for ever. An
+        -- extract of a database never comes again under its name.
+        select max(load_id) from {LOADS}
+        where status = 'committed' and load_mode <> 'add'
+        group by domain, source, source_file
+        union all
+        -- What a replacing source holds, and what the next load has to be greater than.
+        select max(load_id) from {LOADS} where status = 'committed' group by domain, source
+        union all
+        select max(load_id) from {LOADS} group by domain, source
+        union all
+        -- Up to where a database has been read.
+        select l.load_id
+        from {LOADS} as l
+        join (
+            select domain, source, max(watermark) as watermark
+            from {LOADS}
+            where status = 'committed'
+            group by domain, source
+        ) as read_until
+            on l.domain = read_until.domain
+            and l.source = read_until.source
+            and l.watermark = read_until.watermark
+        where l.status = 'committed'
+    )
+"""
+
+
+def retained_tables(retention: Retention) -> list[RetainedTable]:
+    """The tables that maintenance clears, in its order."""
+    return [
+        RetainedTable(REJECTED_ROWS, "rejected_at", retention.firn_keep_rejected_rows_days),
+        RetainedTable(
+            LOADS,
+            "coalesce(finished_at, started_at)",
+            retention.firn_keep_loads_days,
+            unless=_STILL_READ,
+            # A book that was begun before databases were sources lacks it.
+            prepare=f"alter table {LOADS} add column if not exists watermark timestamp_ntz",
+        ),
+        RetainedTable(RUN_SUMMARY, "recorded_at", retention.firn_keep_runs_days),
+    ]
+
+
+def plan(cursor: SnowflakeCursor, tables: Sequence[RetainedTable]) -> list[Removed]:
+    """How many rows of each table would go now; tables that are not there are left out."""
+    found = []
+    for table in _existing(cursor, tables):
+        cursor.execute(
+            f"select count(*) from {table.name} where {table.condition}", {"days": table.days}
+        )
+        [(rows,)] = cursor.fetchall()
+        found.append(Removed(table.name, int(rows), table.days))
+    return found
+
+
+def apply(cursor: SnowflakeCursor, tables: Sequence[RetainedTable]) -> list[Removed]:
+    """Delete the old rows, with one statement a table; how many went."""
+    found = []
+    for table in _existing(cursor, tables):
+        cursor.execute(f"delete from {table.name} where {table.condition}", {"days": table.days})
+        removed = Removed(table.name, int(cursor.rowcount or 0), table.days)
+        event("retention.table", table=table.name, rows=removed.count, days=table.days)
+        found.append(removed)
+    return found
+
+
+def _existing(cursor: SnowflakeCursor, tables: Sequence[RetainedTable]) -> list[RetainedTable]:
+    existing = []
+    for table in tables:
+        database, schema, name = table.name.split(".")
+        cursor.execute(
+            f"select count(*) from {database}.information_schema.tables"
+            " where table_schema = %(schema)s and table_name = %(name)s",
+            {"schema": schema.upper(), "name": name.upper()},
+        )
+        if cursor.fetchall()[0][0]:
+            if table.prepare:
+                cursor.execute(table.prepare)
+            existing.append(table)
+    return existing
