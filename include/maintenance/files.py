@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -63,8 +62,7 @@ def remove_files(rules: list[RetainedFiles], *, dry_run: bool) -> list[Removed]:
         paths = list(rule.find(rule.folder, moment)) if rule.folder.is_dir() else []
         if not dry_run:
             for path in paths:
-                _remove(path)
-            _remove_empty(rule.folder)
+                _remove(path, rule.folder)
             event("retention.files", folder=str(rule.folder), files=len(paths), days=rule.days)
         found.append(Removed(str(rule.folder), len(paths), rule.days))
     return found
@@ -114,19 +112,18 @@ def _is_older(path: Path, moment: datetime) -> bool:
         return False
 
 
-def _remove(path: Path) -> None:
+def _remove(path: Path, folder: Path) -> None:
+    """Delete a file or a folder, and the folders above it that are empty then."""
     # Somebody else may have been there.
     with contextlib.suppress(FileNotFoundError):
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
         else:
             path.unlink()
-
-
-def _remove_empty(folder: Path) -> None:
-    """Folders without a file; not those of today, into which somebody may be about to write."""
-    yesterday = time.time() - 86_400
-    for parent, _, _ in os.walk(folder, topdown=False):
-        with contextlib.suppress(OSError):
-            if Path(parent) != folder and Path(parent).stat().st_mtime < yesterday:
-                Path(parent).rmdir()
+    for parent in path.parents:
+        if parent == folder:
+            break
+        try:
+            parent.rmdir()
+        except OSError:
+            break
