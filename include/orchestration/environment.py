@@ -7,12 +7,14 @@ by the commands that start Airflow, and hands the settings down as variables.
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from include.variables import REPOSITORY as REPOSITORY
 from include.variables import variable
@@ -25,6 +27,9 @@ SLACK = "AIRFLOW_CONN_SLACK_ALERTS"
 
 PASSED_ON = ("FIRN_KEEP_REJECTED_ROWS_DAYS",)
 """Settings that dbt reads, which knows of no settings file."""
+
+OPENLINEAGE_URL = "FIRN_OPENLINEAGE_URL"
+OPENLINEAGE_KEY = "FIRN_OPENLINEAGE_API_KEY"
 
 LOOPBACK = "127.0.0.1"
 HEADLESS = "FIRN_HEADLESS"
@@ -141,12 +146,59 @@ def airflow_environment(
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home / 'airflow.db'}",
         "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(home / "logs"),
         "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "30",
+        **lineage_environment(target(variables)),
         "AIRFLOW__COSMOS__CACHE_DIR": str(home / "cosmos"),
         "AIRFLOW__COSMOS__ENABLE_TELEMETRY": "False",
         "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
         "DBT_SEND_ANONYMOUS_USAGE_STATS": "False",
         "DO_NOT_TRACK": "1",
         "SCARF_NO_ANALYTICS": "true",
+    }
+
+
+def lineage_environment(target: str) -> dict[str, str]:
+    """What switches lineage events on, where ``FIRN_OPENLINEAGE_URL`` names a receiver, or off.
+
+    Raises:
+        ValueError: it is not the address of a server.
+    """
+    settings = {
+        "AIRFLOW__OPENLINEAGE__NAMESPACE": f"firn_{target}",
+        # The source of tasks is in the repository.
+        "AIRFLOW__OPENLINEAGE__EMISSION_POLICY": json.dumps(
+            [{"scope": {}, "controls": {"include_source_code": False}}]
+        ),
+        # A task waits so long for an event at most; the transport gives up sooner.
+        "AIRFLOW__OPENLINEAGE__EXECUTION_TIMEOUT": "5",
+    }
+    url = variable(OPENLINEAGE_URL)
+    if url is None:
+        return settings | {"AIRFLOW__OPENLINEAGE__DISABLED": "True"}
+    try:
+        found = urlsplit(url)
+        usable = found.scheme in {"http", "https"} and found.hostname and found.port != 0
+    except ValueError:
+        usable = False
+    if not usable:
+        raise ValueError(
+            f"{OPENLINEAGE_URL} is no address: set it to that of the receiver, such as "
+            "http://127.0.0.1:5000, or remove it."
+        )
+    transport: dict[str, Any] = {
+        "type": "include.orchestration.lineage.PausingHttpTransport",
+        "url": url,
+        "timeout": 2,
+        "retry": {"total": 0},
+    }
+    if key := variable(OPENLINEAGE_KEY):
+        transport["auth"] = {"type": "api_key", "apiKey": key}
+    return settings | {
+        "AIRFLOW__OPENLINEAGE__DISABLED": "False",
+        # Each event tells four times in the task's log that it is sent.
+        "AIRFLOW__LOGGING__NAMESPACE_LEVELS": (
+            "airflow.providers.openlineage=WARNING openlineage=WARNING"
+        ),
+        "AIRFLOW__OPENLINEAGE__TRANSPORT": json.dumps(transport),
     }
 
 

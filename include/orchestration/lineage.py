@@ -1,0 +1,72 @@
+"""Lineage events of runs, to an OpenLineage receiver, if one is named.
+
+Airflow's OpenLineage provider makes the events and Cosmos adds what a dbt build read and wrote.
+Here is how they are sent: a receiver that is down or slow costs a run a few seconds, once.
+"""
+
+from __future__ import annotations
+
+import time
+from threading import Thread
+from typing import TYPE_CHECKING, Any
+
+from openlineage.client.transport.http import HttpConfig, HttpTransport
+
+from include.logs import event
+from include.orchestration.environment import airflow_home
+
+if TYPE_CHECKING:
+    from openlineage.client.client import Event
+
+SECONDS = 2.0
+"""How long an event may take."""
+
+PAUSE_SECONDS = 60.0
+"""How long nothing is sent after an event that took longer or was refused."""
+
+
+class PausingHttpTransport(HttpTransport):
+    """Sends events over HTTP, and none for a while after one that could not be sent.
+
+    The pause holds for all processes of this Airflow on this machine: each task is a process, and
+    each would wait anew.
+    """
+
+    kind = "http"
+    config_class = HttpConfig
+
+    def emit(self, event: Event) -> Any:
+        """Send an event, or give it up; never raises."""
+        note = airflow_home() / "lineage-paused"
+        try:
+            if time.time() - note.stat().st_mtime < PAUSE_SECONDS:
+                return None
+        except FileNotFoundError:
+            pass
+        answers: list[Any] = []
+        errors: list[Exception] = []
+
+        def send() -> None:
+            try:
+                answers.append(super(PausingHttpTransport, self).emit(event))
+            except Exception as error:
+                errors.append(error)
+
+        # A server that sends a byte now and then never times out. So its time is up here.
+        sending = Thread(target=send, name="lineage", daemon=True)
+        sending.start()
+        sending.join(SECONDS)
+        if not answers:
+            note.touch()
+            _not_sent(errors[0] if errors else TimeoutError())
+        return answers[0] if answers else None
+
+
+def _not_sent(error: Exception) -> None:
+    # The kind alone: what an error says of a request may hold its key.
+    event(
+        "lineage.not_sent",
+        level="warning",
+        reason=type(error).__name__,
+        paused_seconds=int(PAUSE_SECONDS),
+    )
