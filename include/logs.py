@@ -72,7 +72,7 @@ def configure() -> None:
     """
     chosen = (variable(LOG_FORMAT) or "text").strip().lower()
     if chosen not in {"text", "json"}:
-        raise LogSettingsError(f"{LOG_FORMAT} is {chosen[:40]!r}: set it to text or json.")
+        raise LogSettingsError(f"FIRN_LOG_FORMAT is {chosen[:40]!r}: set it to text or json.")
     first = ("timestamp", "level", "event")
     structlog.configure(
         processors=[

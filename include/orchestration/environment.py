@@ -181,7 +181,7 @@ def lineage_environment(target: str) -> dict[str, str]:
         usable = False
     if not usable:
         raise ValueError(
-            f"{OPENLINEAGE_URL} is no address: set it to that of the receiver, such as "
+            "FIRN_OPENLINEAGE_URL is no address: set it to that of the receiver, such as "
             "http://127.0.0.1:5000, or remove it."
         )
     transport: dict[str, Any] = {
