@@ -194,10 +194,8 @@ def lineage_environment(target: str) -> dict[str, str]:
         transport["auth"] = {"type": "api_key", "apiKey": key}
     return settings | {
         "AIRFLOW__OPENLINEAGE__DISABLED": "False",
-        # Each event tells four times in the task's log that it is sent.
-        "AIRFLOW__LOGGING__NAMESPACE_LEVELS": (
-            "airflow.providers.openlineage=WARNING openlineage=WARNING"
-        ),
+        # Else each event is told of in the task's log when it was sent.
+        "AIRFLOW__LOGGING__NAMESPACE_LEVELS": "airflow.providers.openlineage=WARNING",
         "AIRFLOW__OPENLINEAGE__TRANSPORT": json.dumps(transport),
     }
 

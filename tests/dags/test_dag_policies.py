@@ -44,6 +44,24 @@ def test_a_dag_is_named_after_its_file_domain_pipeline_and_schedule(
         assert re.fullmatch(r"[a-z0-9]+(_[a-z0-9]+)*__[a-z0-9_]+?__[a-z0-9]+", dag_id)
 
 
+def test_a_dag_is_of_a_domain_or_of_the_platform(scheduled: dict[str, Any]) -> None:
+    domains = {path.name for path in (REPOSITORY / "dbt" / "models" / "staging").iterdir()}
+    for dag_id in scheduled["dags"]:
+        assert dag_id.split("__")[0] in domains - {"meta"} | {"platform"}, dag_id
+
+
+def test_maintenance_runs_at_night_and_can_be_asked_only_to_count(
+    scheduled: dict[str, Any],
+) -> None:
+    dag = scheduled["dags"]["platform__maintenance__daily"]
+    assert dag["schedule"] == "30 3 * * *"
+    assert (dag["params"]["dry_run"]["type"], set(dag["params"])) == ("boolean", {"dry_run"})
+    assert set(dag["tasks"]) == {"clear_tables", "clear_stage", "clear_files"}
+    # What one cannot clear does not keep the others from their work.
+    assert not any(task["upstream"] for task in dag["tasks"].values())
+    assert dag["late_minutes"] == [120]
+
+
 def test_runs_do_not_pile_up(scheduled: dict[str, Any]) -> None:
     for dag_id, dag in scheduled["dags"].items():
         assert dag["catchup"] is False, dag_id

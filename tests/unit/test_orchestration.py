@@ -39,6 +39,8 @@ class TestEnvironment:
         assert variables["AIRFLOW__USAGE_DATA_COLLECTION__ENABLED"] == "False"
         assert variables["DBT_SEND_ANONYMOUS_USAGE_STATS"] == "False"
         assert variables["DO_NOT_TRACK"] == "1"
+        assert variables["AIRFLOW__OPENLINEAGE__DISABLED"] == "True"
+        assert "AIRFLOW__OPENLINEAGE__TRANSPORT" not in variables
 
     def test_the_page_without_login_is_bound_to_this_machine(
         self, variables: dict[str, str]
