@@ -94,15 +94,22 @@ async def run_is_late(context: Mapping[str, Any] | None = None) -> None:
         _not_told(error)
 
 
-def rows_rejected(context: Any, domain: str, counts: Mapping[str, tuple[int, int]]) -> None:
+def rows_rejected(
+    context: Any,
+    domain: str,
+    counts: Mapping[str, tuple[int, int]],
+    *,
+    listed_in: str | None = None,
+) -> None:
     """Tell how many rows were rejected, without any of them; nothing if none were.
 
     Args:
         context: the context of the task that tells.
         domain: the domain that was loaded.
         counts: rejected and delivered rows by source.
+        listed_in: the table that lists them with the reason; the loader's if not given.
     """
-    _quietly(_tell_rejected, context, domain, counts)
+    _quietly(_tell_rejected, context, domain, counts, listed_in)
 
 
 # -- what is said ----------------------------------------------------------------------------------
@@ -140,14 +147,17 @@ def _tell_recovered(context: Any) -> None:
         _send(_message(":large_green_circle: *Well again*", dag_id, run_id, [told]))
 
 
-def _tell_rejected(context: Any, domain: str, counts: Mapping[str, tuple[int, int]]) -> None:
+def _tell_rejected(
+    context: Any, domain: str, counts: Mapping[str, tuple[int, int]], listed_in: str | None
+) -> None:
     lines = [
         f"{_plain(domain)}.{_plain(source)}: {rejected:,} of {delivered:,} rows"
         for source, (rejected, delivered) in counts.items()
         if rejected
     ]
     if lines:
-        lines.append(f"Why: `python -m include.ingestion rejected {_plain(domain)}`")
+        where = listed_in or f"python -m include.ingestion rejected {domain}"
+        lines.append(f"Why: `{_plain(where)}`")
         task = context["ti"]
         title = ":large_orange_circle: *Rows rejected*"
         _send(_message(title, task.dag_id, task.run_id, lines, log_url=task.log_url))

@@ -35,6 +35,8 @@ log = logging.getLogger(__name__)
 
 POLL_SECONDS = 30.0
 GROUP = "ingest"
+LOADS = "loads"
+"""The key under which tasks say which loads they made, for `rejected_rows`."""
 
 Counts = dict[str, Any]
 """What a load task says of its source: rows by fate, and a sentence for each refused file."""
@@ -246,7 +248,7 @@ def _load(domain: str, source: str) -> Counts:
     in_database = isinstance(declared.format, DatabaseFormat)
     span = _span() if in_database else None
     try:
-        return _counted(declared, load_source(declared, span=span).files)
+        return _loaded(declared, load_source(declared, span=span).files)
     except MissingDeliveryError as error:
         # Somebody else has loaded it since it was seen.
         raise AirflowSkipException(str(error)) from None
@@ -314,7 +316,7 @@ def _finish(domain: str, source: str, splits: Any, settled: Any) -> Counts:
 
     (declared,) = _chosen(domain, [source])
     files = [finish_split(declared, Split.from_json(split)) for split in splits]
-    return _together([settled, _counted(declared, files)])
+    return _together([settled, _loaded(declared, files)])
 
 
 @task(trigger_rule=TriggerRule.ALL_DONE, retries=0)
@@ -335,6 +337,15 @@ def _refused(domain: str, sources: list[str], loaded: Any) -> None:
             f"{len(reasons)} refused: " + " | ".join(reasons) + " Nothing of them is loaded; "
             "correct them and deliver them again."
         )
+
+
+def _loaded(source: Source, files: Sequence[FileResult]) -> Counts:
+    """The accounts of some files together; which loads they are is said to whoever asks."""
+    counts = _counted(source, files)
+    loads = [file.load_id for file in files if file.status == "loaded"]
+    told = {"source": source.name, "delivered": counts["delivered"], "loads": loads}
+    get_current_context()["ti"].xcom_push(LOADS, told)
+    return counts
 
 
 def _counted(source: Source, files: Sequence[FileResult]) -> Counts:
