@@ -43,7 +43,7 @@ def tell_rejected(domain: str, relations: Sequence[str]) -> XComArg:
     return _tell.override(task_id=TASK)(domain, list(relations))
 
 
-@task(retries=0)
+@task
 def _tell(domain: str, relations: list[str]) -> None:
     """Tell how many rows of this run's loads the models reject; never fails the run."""
     from include.orchestration.ingestion_tasks import GROUP, LOADS

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from sqlalchemy.engine import Engine
 from tenacity import Retrying, stop_after_delay, wait_fixed
 
 from include.ingestion.database import database_url, open_engine
@@ -52,6 +53,11 @@ class Pipeline:
             outcome = run_dag(dag, variables | {SLACK: slack.connection}, conf=conf)
             return outcome, slack.texts
 
+    def operational(self) -> Engine:
+        """The game's database, a SQLite file, which has no schemas."""
+        engine = open_engine(database_url("gaming", self.settings), "gaming")
+        return engine.execution_options(schema_translate_map={gaming.SCHEMA: None})
+
     def sql(self, statement: str) -> list[tuple[Any, ...]]:
         with connect(self.settings) as connection, connection.cursor() as cursor:
             cursor.execute(statement)
@@ -80,6 +86,18 @@ def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipeline]:
 
 
 def test_purchases_then_spins_become_activity(pipeline: Pipeline) -> None:
+    moment = gaming.BEGINNING
+    with pipeline.operational().begin() as connection:
+        connection.execute(
+            gaming.PURCHASES.insert().values(
+                timestamp=moment,
+                user_id="AA00AKF",
+                transaction_id="free of charge",
+                revenue="PriceInUSD=free",
+                created_at=moment,
+                updated_at=moment,
+            )
+        )
     purchases, told = pipeline.run_and_listen(PURCHASES)
     assert purchases.succeeded, "\n".join(purchases.last_lines(40))
     skipped = {task for task, state in purchases.tasks.items() if state == "skipped"}
@@ -135,12 +153,7 @@ def test_a_range_is_passed_on_and_only_its_rows_change(pipeline: Pipeline) -> No
     rows = pipeline.mart()
     outside = [row for row in rows if row[0].day != 1]
     assert outside != rows
-    settings = pipeline.settings
-    file = database_url("gaming", settings)
-    engine = open_engine(file, "gaming").execution_options(
-        schema_translate_map={gaming.SCHEMA: None}
-    )
-    with engine.begin() as connection:
+    with pipeline.operational().begin() as connection:
         # Without a time of change, so that only a range finds it.
         connection.execute(
             gaming.PURCHASES.update()

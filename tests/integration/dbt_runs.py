@@ -80,7 +80,7 @@ class DbtRuns:
     domain: str
     variables: Mapping[str, object] = field(default_factory=dict)
     project: Path = PROJECT
-    parsed: dict[Path, Manifest] = field(default_factory=dict)
+    parsed: dict[Path, Manifest] = field(default_factory=dict, repr=False)
 
     def dbt(self, *arguments: str, **variables: object) -> Outcome:
         """Run a dbt command in this process."""

@@ -36,7 +36,7 @@ from tests.integration.dbt_runs import DbtRuns, Outcome, dbt_runs
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
 SEED = int(os.environ.get("GAMING_SERIES_SEED") or 20_220_401)
-SERIES = int(os.environ.get("GAMING_SERIES") or 4)
+SERIES = int(os.environ.get("GAMING_SERIES") or 3)
 EVENTS = 60
 FIRST_DAY = datetime(2022, 4, 1)  # noqa: DTZ001
 MINUTES = 4 * 1440
