@@ -314,11 +314,13 @@ def _tidy_up(
     )
 
 
-def _unchanged(raw: Raw, delivery: Delivery, checkpoint: Checkpoint) -> FileResult:
+def _unchanged(
+    raw: Raw, delivery: Delivery, checkpoint: Checkpoint, *, chunks: Path | None = None
+) -> FileResult:
     """The content is loaded already; an earlier run may have ended before it archived the file."""
     load_id = raw.committed_before(delivery.name) or ""
     for attempt in raw.attempts_of(load_id):
-        raw.forget(attempt)
+        _forget(raw, attempt, chunks)
     moved = archive(raw.source, delivery, load_id) if raw.source.archive else None
     checkpoint("archived")
     return FileResult(delivery.name, "unchanged", moved_to=moved, load_id=load_id)
@@ -331,8 +333,20 @@ def _refuse_unread(raw: Raw, delivery: Delivery, error: RefusedError) -> FileRes
     return FileResult(delivery.name, "refused", reason=reason, moved_to=moved)
 
 
+def _forget(raw: Raw, attempt_id: str, chunks: Path | None) -> None:
+    """Remove what an attempt has left: in the warehouse, and the chunks that it cut."""
+    raw.forget(attempt_id)
+    if chunks is not None:
+        shutil.rmtree(chunks / attempt_id, ignore_errors=True)
+
+
 def _claim(
-    raw: Raw, delivery: Delivery, checkpoint: Checkpoint, *, again: bool = False
+    raw: Raw,
+    delivery: Delivery,
+    checkpoint: Checkpoint,
+    *,
+    again: bool = False,
+    chunks: Path | None = None,
 ) -> Claim | None:
     """Claim the file and remove what earlier attempts at it left; None if it is loaded."""
     delivery.require_readable()
@@ -341,7 +355,7 @@ def _claim(
     checkpoint("fingerprinted")
     # Before the claim, which takes an earlier attempt's name out of the book.
     for attempt in raw.attempts_before(delivery.name, content_id):
-        raw.forget(attempt)
+        _forget(raw, attempt, chunks)
     checkpoint("cleaned")
     claim = raw.claim(delivery.name, content_id, delivery.stamp.size, _attempt_id(), again=again)
     if claim is not None:
@@ -621,13 +635,13 @@ def split_file(
     with _raw(source, settings or get_settings()) as raw:
         raw.create_book()
         try:
-            claim = _claim(raw, delivery, checkpoint)
+            claim = _claim(raw, delivery, checkpoint, chunks=folder)
         except RefusedError as error:
             return _refuse_unread(raw, delivery, error)
         except TakenOverError as error:
             return _taken_over(raw, delivery, None, str(error))
         if claim is None:
-            return _unchanged(raw, delivery, checkpoint)
+            return _unchanged(raw, delivery, checkpoint, chunks=folder)
         parts = folder / claim.attempt_id
         tally = _Tally()
         number = 0
@@ -715,7 +729,7 @@ def finish_split(
         if not raw.is_claimed(claim):
             if raw.committed_before(delivery.name) != claim.load_id:
                 return FileResult(delivery.name, "taken over", load_id=claim.load_id)
-            return _unchanged(raw, delivery, checkpoint)
+            return _unchanged(raw, delivery, checkpoint, chunks=Path(split.folder).parent)
         load = load_table(claim.attempt_id)
         rejects = load_table(claim.attempt_id, "_REJECTS")
         chunks = [_chunk_table(split, number) for number in range(1, split.chunks + 1)]
@@ -748,9 +762,9 @@ def finish_split(
             checkpoint,
             merged=True,
         )
-        result = _tidy_up(raw, delivery, claim, committed, checkpoint)
-    shutil.rmtree(split.folder, ignore_errors=True)
-    return result
+        # Before the file is archived: as long as it is there, the next run finds what is left.
+        shutil.rmtree(split.folder, ignore_errors=True)
+        return _tidy_up(raw, delivery, claim, committed, checkpoint)
 
 
 def _chunk_table(split: Split, number: int) -> str:
