@@ -36,6 +36,7 @@ from include.ingestion.errors import (
     shown,
 )
 from include.ingestion.landing import Delivery, Stamp, archive, discover, landing_folder, set_aside
+from include.ingestion.pickup import take_from_stage
 from include.ingestion.raw import Accounts, Claim, Raw, as_parquet, load_table
 from include.ingestion.reading import Opened, open_file, too_many_rejected
 from include.ingestion.sources import Column, DatabaseFormat, Source
@@ -150,12 +151,15 @@ def load_source(
     if isinstance(source.format, DatabaseFormat):
         return _load_from_database(source, settings, root, span, checkpoint)
     if deliveries is None:
+        take_from_stage(source, root, settings=settings)
         deliveries = discover(source, root)
     checkpoint("discovered")
     if not deliveries:
         if source.if_missing == "skip":
             return SourceResult(source.title, ())
         where = " or ".join(str(root / pattern) for pattern in source.patterns)
+        if source.stage is not None:
+            where += f" or in @{source.stage}/"
         raise MissingDeliveryError(
             f"{source.title}: nothing has been delivered: put a file at {where}, or declare "
             "if_missing: skip."

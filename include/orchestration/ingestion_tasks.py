@@ -132,6 +132,8 @@ class DeliverySensor(BaseOperator):
 
     def _missing(self, source: Source, landing: Path) -> None:
         where = " or ".join(str(landing / pattern) for pattern in source.patterns)
+        if source.stage is not None:
+            where += f" or in @{source.stage}/"
         if source.if_missing == "skip":
             raise AirflowSkipException(f"{source.title}: nothing at {where}; it may miss.")
         raise AirflowFailException(
@@ -145,6 +147,11 @@ def _is_there(source: Source, landing: Path, taken: float | None) -> bool:
 
     if discover(source, landing):
         return True
+    if source.stage is not None:
+        from include.ingestion.pickup import is_in_stage
+
+        if is_in_stage(source):
+            return True
     return taken is not None and taken_since(source, landing, datetime.fromtimestamp(taken, UTC))
 
 
@@ -277,11 +284,13 @@ def _extract(domain: str, source: str) -> list[dict[str, int]]:
     """Check files and cut them; the chunks, and under keys of their own what they are parts of."""
     from include.ingestion.landing import discover, landing_folder
     from include.ingestion.loader import Split, split_file
+    from include.ingestion.pickup import take_from_stage
     from include.warehouse.connection import get_settings
 
     settings = get_settings()
     (declared,) = _chosen(domain, [source])
     landing = landing_folder(settings)
+    take_from_stage(declared, landing, settings=settings)
     splits: list[dict[str, Any]] = []
     settled: list[FileResult] = []
     for delivery in discover(declared, landing):

@@ -116,7 +116,7 @@ def test_purchases_then_spins_become_activity(pipeline: Pipeline) -> None:
     assert message.splitlines()[:3] == [
         f":large_orange_circle: *Rows rejected*: {PURCHASES}",
         f"gaming.purchases: {rejected} of {delivered:,} rows",
-        "Why: `analytics_dev.test_staging.stg_gaming__rejected`",
+        "Why: `ANALYTICS_DEV.test_staging.stg_gaming__rejected`",
     ]
     assert rejected > 0
 
