@@ -18,8 +18,9 @@ from rich.table import Table
 
 from include.ingestion.database import Span
 from include.ingestion.errors import IngestionError, MissingDeliveryError, shown
-from include.ingestion.landing import discover, landing_folder, wait_for
+from include.ingestion.landing import discover, landing_folder
 from include.ingestion.loader import SourceResult, load_source
+from include.ingestion.pickup import wait_for
 from include.ingestion.raw import REJECTED_ROWS
 from include.ingestion.rejects import open_rejects, write_rejected
 from include.ingestion.sources import (
@@ -106,7 +107,8 @@ def load(
                     "in a database; name those after the domain."
                 )
             else:
-                found = wait_for(source, root, source.wait_minutes * 60 if wait else 0)
+                seconds = source.wait_minutes * 60 if wait else 0
+                found = wait_for(source, root, seconds, settings=settings)
                 result = load_source(source, settings=settings, landing=root, deliveries=found)
         except MissingDeliveryError as error:
             errors.print(str(error), style="red")

@@ -20,7 +20,9 @@ import numpy as np
 from include.ingestion.errors import RefusedError, shown
 from include.ingestion.sources import CsvFormat
 
-PIECE_BYTES = 1024 * 1024
+PIECE_BYTES = 256 * 1024
+"""How much is read and checked at a time; the parser holds up to 32 such pieces."""
+
 _GZIP = b"\x1f\x8b"
 _NEWLINE, _RETURN = 10, 13
 _MARKS = (
@@ -76,11 +78,15 @@ class CheckedCsv(io.RawIOBase):
     def read(self, size: int = -1) -> bytes:
         """Up to `size` bytes of checked text; nothing at the end.
 
+        Whole lines of one piece, where a line is a row. The parser finds a row in two parts at
+        most, so where rows may have line breaks it gets as much as it asks for.
+
         Raises:
             RefusedError: the text that comes next is broken.
         """
+        wanted = 1 if size > 0 and not self._layout.newlines_in_values else size
         try:
-            while not self._ended and (size < 0 or len(self._ready) < size):
+            while not self._ended and (size < 0 or len(self._ready) < wanted):
                 self._ready += self._next_lines()
         except RefusedError as error:
             self.failure = error

@@ -8,14 +8,12 @@ import os
 import secrets
 import stat
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import Self
 
 from pydantic_settings import BaseSettings, SettingsConfigDict
-from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
 from include.ingestion.errors import IngestionError, RefusedError, shown
 from include.ingestion.sources import Source
@@ -23,7 +21,6 @@ from include.warehouse.connection import REPOSITORY, ConnectionSettings, env_fil
 
 ARCHIVE = "archive"
 REJECTED = "rejected"
-POLL_SECONDS = 5.0
 STAMP = "%Y%m%dT%H%M%S"
 """How the name of an archived file begins: when that was, in UTC."""
 
@@ -181,25 +178,6 @@ def discover(source: Source, root: Path) -> list[Delivery]:
                 if delivery.stamp.modified_ns <= settled_ns or not source.settle_seconds:
                     found[path] = delivery
     return sorted(found.values(), key=lambda one: (one.stamp.modified_ns, one.name))
-
-
-def wait_for(
-    source: Source,
-    root: Path,
-    seconds: float,
-    *,
-    poll_seconds: float = POLL_SECONDS,
-    sleep: Callable[[float], None] = time.sleep,
-) -> list[Delivery]:
-    """Like `discover`, but waits up to some seconds for a first file."""
-    retrying = Retrying(
-        stop=stop_after_delay(seconds),
-        wait=wait_fixed(poll_seconds),
-        retry=retry_if_result(lambda found: not found),
-        retry_error_callback=lambda state: state.outcome.result() if state.outcome else [],
-        sleep=sleep,
-    )
-    return list(retrying(discover, source, root))
 
 
 def archive(source: Source, delivery: Delivery, load_id: str) -> Path | None:

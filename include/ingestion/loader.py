@@ -37,6 +37,7 @@ from include.ingestion.errors import (
     shown,
 )
 from include.ingestion.landing import Delivery, Stamp, archive, discover, landing_folder, set_aside
+from include.ingestion.pickup import take_from_stage
 from include.ingestion.raw import Accounts, Claim, Raw, as_parquet, load_table
 from include.ingestion.reading import Opened, open_file, too_many_rejected
 from include.ingestion.sources import Column, DatabaseFormat, Source
@@ -163,12 +164,15 @@ def load_source(
     if isinstance(source.format, DatabaseFormat):
         return _load_from_database(source, settings, root, span, checkpoint)
     if deliveries is None:
+        take_from_stage(source, root, settings=settings)
         deliveries = discover(source, root)
     checkpoint("discovered")
     if not deliveries:
         if source.if_missing == "skip":
             return SourceResult(source.title, ())
         where = " or ".join(str(root / pattern) for pattern in source.patterns)
+        if source.stage is not None:
+            where += f" or in @{source.stage}/"
         raise MissingDeliveryError(
             f"{source.title}: nothing has been delivered: put a file at {where}, or declare "
             "if_missing: skip."
@@ -362,11 +366,13 @@ def _tidy_up(
     )
 
 
-def _unchanged(raw: Raw, delivery: Delivery, checkpoint: Checkpoint) -> FileResult:
+def _unchanged(
+    raw: Raw, delivery: Delivery, checkpoint: Checkpoint, *, chunks: Path | None = None
+) -> FileResult:
     """The content is loaded already; an earlier run may have ended before it archived the file."""
     load_id = raw.committed_before(delivery.name) or ""
     for attempt in raw.attempts_of(load_id):
-        raw.forget(attempt)
+        _forget(raw, attempt, chunks)
     moved = archive(raw.source, delivery, load_id) if raw.source.archive else None
     checkpoint("archived")
     return FileResult(delivery.name, "unchanged", moved_to=moved, load_id=load_id)
@@ -379,8 +385,20 @@ def _refuse_unread(raw: Raw, delivery: Delivery, error: RefusedError) -> FileRes
     return FileResult(delivery.name, "refused", reason=reason, moved_to=moved)
 
 
+def _forget(raw: Raw, attempt_id: str, chunks: Path | None) -> None:
+    """Remove what an attempt has left: in the warehouse, and the chunks that it cut."""
+    raw.forget(attempt_id)
+    if chunks is not None:
+        shutil.rmtree(chunks / attempt_id, ignore_errors=True)
+
+
 def _claim(
-    raw: Raw, delivery: Delivery, checkpoint: Checkpoint, *, again: bool = False
+    raw: Raw,
+    delivery: Delivery,
+    checkpoint: Checkpoint,
+    *,
+    again: bool = False,
+    chunks: Path | None = None,
 ) -> Claim | None:
     """Claim the file and remove what earlier attempts at it left; None if it is loaded."""
     delivery.require_readable()
@@ -389,7 +407,7 @@ def _claim(
     checkpoint("fingerprinted")
     # Before the claim, which takes an earlier attempt's name out of the book.
     for attempt in raw.attempts_before(delivery.name, content_id):
-        raw.forget(attempt)
+        _forget(raw, attempt, chunks)
     checkpoint("cleaned")
     claim = raw.claim(delivery.name, content_id, delivery.stamp.size, _attempt_id(), again=again)
     if claim is not None:
@@ -670,13 +688,13 @@ def split_file(
     with _raw(source, settings or get_settings()) as raw:
         raw.create_book()
         try:
-            claim = _claim(raw, delivery, checkpoint)
+            claim = _claim(raw, delivery, checkpoint, chunks=folder)
         except RefusedError as error:
             return _file_told(source, _refuse_unread(raw, delivery, error), began)
         except TakenOverError as error:
             return _file_told(source, _taken_over(raw, delivery, None, str(error)), began)
         if claim is None:
-            return _file_told(source, _unchanged(raw, delivery, checkpoint), began)
+            return _file_told(source, _unchanged(raw, delivery, checkpoint, chunks=folder), began)
         parts = folder / claim.attempt_id
         tally = _Tally()
         number = 0
@@ -788,7 +806,8 @@ def finish_split(
             if raw.committed_before(delivery.name) != claim.load_id:
                 gone = FileResult(delivery.name, "taken over", load_id=claim.load_id)
                 return _file_told(source, gone, began)
-            return _file_told(source, _unchanged(raw, delivery, checkpoint), began)
+            folder = Path(split.folder).parent
+            return _file_told(source, _unchanged(raw, delivery, checkpoint, chunks=folder), began)
         load = load_table(claim.attempt_id)
         rejects = load_table(claim.attempt_id, "_REJECTS")
         chunks = [_chunk_table(split, number) for number in range(1, split.chunks + 1)]
@@ -821,8 +840,9 @@ def finish_split(
             checkpoint,
             merged=True,
         )
+        # Before the file is archived: as long as it is there, the next run finds what is left.
+        shutil.rmtree(split.folder, ignore_errors=True)
         result = _tidy_up(raw, delivery, claim, committed, checkpoint)
-    shutil.rmtree(split.folder, ignore_errors=True)
     return _file_told(source, result, began)
 
 

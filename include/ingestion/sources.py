@@ -29,6 +29,10 @@ Identifier = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,99}$")
 TableName = Annotated[
     str, StringConstraints(pattern=r"^([a-z_][a-z0-9_]{0,62}\.)?[a-z_][a-z0-9_]{0,62}$")
 ]
+StageFolder = Annotated[
+    str,
+    StringConstraints(pattern=r"^([A-Za-z_][A-Za-z0-9_]*[.]){2}[A-Za-z0-9_]+(/[A-Za-z0-9_=-]+)+$"),
+]
 Character = Annotated[str, StringConstraints(min_length=1, max_length=1)]
 Bound = int | float | datetime | date
 
@@ -197,6 +201,11 @@ class Source(_Declared):
         description="Patterns below the landing folder; by default <domain>/<source>/*.csv "
         "and *.csv.gz, or *.parquet.",
     )
+    stage: StageFolder | None = Field(
+        None,
+        description="A folder of a stage that files are taken from before each load, such as "
+        "RAW.SALES.DELIVERIES/orders; the stage may be an S3 bucket.",
+    )
     file_date: str | None = Field(
         None,
         description="How the whole file name tells the day it is of, such as %Y-%m-%d.csv; a file "
@@ -316,9 +325,11 @@ class Source(_Declared):
             raise ValueError(
                 f"event_time {database.event_time} must be a column of type timestamp or text"
             )
-        if self.files or self.allow_new_columns or any(c.optional for c in self.columns):
+        of_files = self.files or self.stage or self.allow_new_columns
+        if of_files or any(c.optional for c in self.columns):
             raise ValueError(
-                "files, allow_new_columns and optional columns are for files, not for a database"
+                "files, stage, allow_new_columns and optional columns are for files, not for a "
+                "database"
             )
 
 

@@ -99,15 +99,22 @@ async def run_is_late(context: Mapping[str, Any] | None = None) -> None:
         event("alert.sent", alert="late", **where)
 
 
-def rows_rejected(context: Any, domain: str, counts: Mapping[str, tuple[int, int]]) -> None:
+def rows_rejected(
+    context: Any,
+    domain: str,
+    counts: Mapping[str, tuple[int, int]],
+    *,
+    listed_in: str | None = None,
+) -> None:
     """Tell how many rows were rejected, without any of them; nothing if none were.
 
     Args:
         context: the context of the task that tells.
         domain: the domain that was loaded.
         counts: rejected and delivered rows by source.
+        listed_in: the table that lists them with the reason; the loader's if not given.
     """
-    _quietly("rejected", _tell_rejected, context, domain, counts)
+    _quietly("rejected", _tell_rejected, context, domain, counts, listed_in)
 
 
 def pipelines_silent(context: Any, silences: Sequence[Silence]) -> None:
@@ -167,14 +174,17 @@ def _tell_recovered(context: Any) -> None:
         _send("well_again", text, context)
 
 
-def _tell_rejected(context: Any, domain: str, counts: Mapping[str, tuple[int, int]]) -> None:
+def _tell_rejected(
+    context: Any, domain: str, counts: Mapping[str, tuple[int, int]], listed_in: str | None
+) -> None:
     lines = [
         f"{_plain(domain)}.{_plain(source)}: {rejected:,} of {delivered:,} rows"
         for source, (rejected, delivered) in counts.items()
         if rejected
     ]
     if lines:
-        lines.append(f"Why: `python -m include.ingestion rejected {_plain(domain)}`")
+        where = listed_in or f"python -m include.ingestion rejected {domain}"
+        lines.append(f"Why: `{_plain(where)}`")
         task = context["ti"]
         title = ":large_orange_circle: *Rows rejected*"
         text = _message(title, task.dag_id, task.run_id, lines, log_url=task.log_url)

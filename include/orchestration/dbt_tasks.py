@@ -43,6 +43,7 @@ from include.orchestration.manifest import (
     read_manifest,
     tests_by_owner,
 )
+from include.orchestration.rejected_rows import lists_rejected_rows, tell_rejected
 from include.orchestration.run_mode import END, FULL_REFRESH, START
 from include.orchestration.watcher import DbtNodeSensor
 
@@ -59,7 +60,8 @@ def dbt_task_group(
 
     Source freshness comes first; an error there stops the domain, a warning does not. Then one
     task per model, seed and snapshot with its tests, in lineage order, grouped by layer. A single
-    producer task runs ``dbt build``, the others follow their node in it.
+    producer task runs ``dbt build``, the others follow their node in it. Where a model lists
+    rejected rows, the task ``rejected`` beside the group tells of those that this run has brought.
 
     Under a scheduler each task turns green as its node is done. In a headless run tasks execute
     one after the other, so there the producer stands before all of them.
@@ -188,6 +190,14 @@ def dbt_task_group(
             producer >> node
         else:
             node.trigger_rule = TriggerRule.NONE_FAILED
+    listing = {
+        content["nodes"][node.model_unique_id]["relation_name"]: node
+        for node in nodes
+        if lists_rejected_rows(content["nodes"][node.model_unique_id])
+    }
+    if listing:
+        # Beside the group, so that what follows the group does not wait for it.
+        list(listing.values()) >> tell_rejected(domain, list(listing))
     return group
 
 

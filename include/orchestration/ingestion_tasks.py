@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 POLL_SECONDS = 30.0
 GROUP = "ingest"
+LOADS = "loads"
+"""The key under which tasks say which loads they made, for `rejected_rows`."""
 
 Counts = dict[str, Any]
 """What a load task says of its source: rows by fate, and a sentence for each refused file."""
@@ -128,6 +130,8 @@ class DeliverySensor(BaseOperator):
 
     def _missing(self, source: Source, landing: Path) -> None:
         where = " or ".join(str(landing / pattern) for pattern in source.patterns)
+        if source.stage is not None:
+            where += f" or in @{source.stage}/"
         if source.if_missing == "skip":
             raise AirflowSkipException(f"{source.title}: nothing at {where}; it may miss.")
         raise AirflowFailException(
@@ -141,6 +145,11 @@ def _is_there(source: Source, landing: Path, taken: float | None) -> bool:
 
     if discover(source, landing):
         return True
+    if source.stage is not None:
+        from include.ingestion.pickup import is_in_stage
+
+        if is_in_stage(source):
+            return True
     return taken is not None and taken_since(source, landing, datetime.fromtimestamp(taken, UTC))
 
 
@@ -244,7 +253,7 @@ def _load(domain: str, source: str) -> Counts:
     in_database = isinstance(declared.format, DatabaseFormat)
     span = _span() if in_database else None
     try:
-        return _counted(load_source(declared, span=span).files)
+        return _loaded(source, load_source(declared, span=span).files)
     except MissingDeliveryError as error:
         # Somebody else has loaded it since it was seen.
         raise AirflowSkipException(str(error)) from None
@@ -273,11 +282,13 @@ def _extract(domain: str, source: str) -> list[dict[str, int]]:
     """Check files and cut them; the chunks, and under keys of their own what they are parts of."""
     from include.ingestion.landing import discover, landing_folder
     from include.ingestion.loader import Split, split_file
+    from include.ingestion.pickup import take_from_stage
     from include.warehouse.connection import get_settings
 
     settings = get_settings()
     (declared,) = _chosen(domain, [source])
     landing = landing_folder(settings)
+    take_from_stage(declared, landing, settings=settings)
     splits: list[dict[str, Any]] = []
     settled: list[FileResult] = []
     for delivery in discover(declared, landing):
@@ -312,7 +323,7 @@ def _finish(domain: str, source: str, splits: Any, settled: Any) -> Counts:
 
     (declared,) = _chosen(domain, [source])
     files = [finish_split(declared, Split.from_json(split)) for split in splits]
-    counts = _together([settled, _counted(files)])
+    counts = _together([settled, _loaded(source, files)])
     refused = len(counts["refused"])
     event(
         "load.source",
@@ -342,6 +353,15 @@ def _refused(domain: str, sources: list[str], loaded: Any) -> None:
             f"{len(reasons)} refused: " + " | ".join(reasons) + " Nothing of them is loaded; "
             "correct them and deliver them again."
         )
+
+
+def _loaded(source: str, files: Sequence[FileResult]) -> Counts:
+    """The accounts of some files together; which loads they are is said to whoever asks."""
+    counts = _counted(files)
+    loads = [file.load_id for file in files if file.status == "loaded"]
+    told = {"source": source, "delivered": counts["delivered"], "loads": loads}
+    get_current_context()["ti"].xcom_push(LOADS, told)
+    return counts
 
 
 def _counted(files: Sequence[FileResult]) -> Counts:

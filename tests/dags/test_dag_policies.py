@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from include.orchestration.environment import REPOSITORY
+from include.orchestration.rejected_rows import lists_rejected_rows
 
 FILES = sorted(path for path in (REPOSITORY / "dags").glob("*.py"))
 
@@ -113,6 +114,24 @@ def test_every_pipeline_tells_what_it_did_and_hides_no_failure(scheduled: dict[s
         }
         assert any(tasks[name]["trigger_rule"] == "all_success" for name in others), dag_id
         assert not any("summary" in task["upstream"] for task in tasks.values()), dag_id
+
+
+def test_rows_that_models_reject_are_told_of_by_the_dags_that_build_them(
+    scheduled: dict[str, Any], manifest: dict[str, Any]
+) -> None:
+    listing = {name: one for name, one in manifest["nodes"].items() if lists_rejected_rows(one)}
+    named = {name for name in manifest["nodes"] if re.search(r"^model\..*_rejected", name)}
+    assert set(listing) == named
+    for name, node in listing.items():
+        assert {"load_id", "loaded_at"} <= set(node["columns"]), name
+    told: set[str] = set()
+    for dag_id, dag in scheduled["dags"].items():
+        tasks = dag["tasks"]
+        lists = {task_id for task_id, task in tasks.items() if task["node"] in listing}
+        assert set(tasks.get("rejected", {"upstream": []})["upstream"]) == lists, dag_id
+        assert not any("rejected" in task["upstream"] for task in tasks.values()), dag_id
+        told |= {tasks[task_id]["node"] for task_id in lists}
+    assert told == named
 
 
 def test_a_headless_run_waits_for_no_retry(headless: dict[str, Any]) -> None:

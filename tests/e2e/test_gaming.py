@@ -15,17 +15,19 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from sqlalchemy.engine import Engine
 from tenacity import Retrying, stop_after_delay, wait_fixed
 
 from include.ingestion.database import database_url, open_engine
 from include.orchestration import local_airflow
 from include.orchestration.builds import builds_folder, read_run_results
-from include.orchestration.environment import REPOSITORY, airflow_environment
+from include.orchestration.environment import REPOSITORY, SLACK, airflow_environment
 from include.orchestration.local_warehouse import start_warehouse, stop_warehouse
 from include.orchestration.single_run import DagRunOutcome, run_dag
 from include.sample_data import gaming
 from include.warehouse.connection import ConnectionSettings, connect
 from tests.conftest import free_port
+from tests.slack import PROXIES, serving
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
@@ -43,6 +45,18 @@ class Pipeline:
 
     def run(self, dag: str, **conf: Any) -> DagRunOutcome:
         return run_dag(dag, self.variables, conf=conf)
+
+    def run_and_listen(self, dag: str, **conf: Any) -> tuple[DagRunOutcome, list[str]]:
+        """A run that is connected to Slack, and the messages it sends."""
+        variables = {name: value for name, value in self.variables.items() if name not in PROXIES}
+        with serving() as slack:
+            outcome = run_dag(dag, variables | {SLACK: slack.connection}, conf=conf)
+            return outcome, slack.texts
+
+    def operational(self) -> Engine:
+        """The game's database, a SQLite file, which has no schemas."""
+        engine = open_engine(database_url("gaming", self.settings), "gaming")
+        return engine.execution_options(schema_translate_map={gaming.SCHEMA: None})
 
     def sql(self, statement: str) -> list[tuple[Any, ...]]:
         with connect(self.settings) as connection, connection.cursor() as cursor:
@@ -72,7 +86,19 @@ def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipeline]:
 
 
 def test_purchases_then_spins_become_activity(pipeline: Pipeline) -> None:
-    purchases = pipeline.run(PURCHASES)
+    moment = gaming.BEGINNING
+    with pipeline.operational().begin() as connection:
+        connection.execute(
+            gaming.PURCHASES.insert().values(
+                timestamp=moment,
+                user_id="AA00AKF",
+                transaction_id="free of charge",
+                revenue="PriceInUSD=free",
+                created_at=moment,
+                updated_at=moment,
+            )
+        )
+    purchases, told = pipeline.run_and_listen(PURCHASES)
     assert purchases.succeeded, "\n".join(purchases.last_lines(40))
     skipped = {task for task, state in purchases.tasks.items() if state == "skipped"}
     assert skipped == {"follow_up.check_freshness", "follow_up.trigger"}
@@ -82,10 +108,23 @@ def test_purchases_then_spins_become_activity(pipeline: Pipeline) -> None:
     assert built["assert_gaming_purchases_are_accounted_for"].status == "pass"
     # It reads what the other DAG builds.
     assert not any("relationships" in name for name in built)
+    [(rejected, delivered)] = pipeline.sql(
+        "select (select count(*) from analytics_dev.test_staging.stg_gaming__rejected), delivered"
+        " from RAW.META.LOADS where source = 'purchases'"
+    )
+    (message,) = told
+    assert message.splitlines()[:3] == [
+        f":large_orange_circle: *Rows rejected*: {PURCHASES}",
+        f"gaming.purchases: {rejected} of {delivered:,} rows",
+        "Why: `ANALYTICS_DEV.test_staging.stg_gaming__rejected`",
+    ]
+    assert rejected > 0
 
-    activity = pipeline.run(ACTIVITY)
+    activity, told = pipeline.run_and_listen(ACTIVITY)
     assert activity.succeeded, "\n".join(activity.last_lines(40))
     assert set(activity.tasks.values()) == {"success"}
+    # The list still has the purchases, and this run has not brought them.
+    assert told == []
     built = {
         node.name: node for node in read_run_results(builds_folder(ACTIVITY, pipeline.variables))
     }
@@ -115,12 +154,7 @@ def test_a_range_is_passed_on_and_only_its_rows_change(pipeline: Pipeline) -> No
     rows = pipeline.mart()
     outside = [row for row in rows if row[0].day != 1]
     assert outside != rows
-    settings = pipeline.settings
-    file = database_url("gaming", settings)
-    engine = open_engine(file, "gaming").execution_options(
-        schema_translate_map={gaming.SCHEMA: None}
-    )
-    with engine.begin() as connection:
+    with pipeline.operational().begin() as connection:
         # Without a time of change, so that only a range finds it.
         connection.execute(
             gaming.PURCHASES.update()

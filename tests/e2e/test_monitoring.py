@@ -7,7 +7,6 @@ its message. With Elementary where its packages are at hand; the tests of the re
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,7 +23,7 @@ from include.orchestration.single_run import DagRunOutcome, run_dag
 from include.sample_data import forex
 from include.warehouse.connection import ConnectionSettings, connect
 from tests.conftest import free_port
-from tests.integration.test_alerts import Slack, serving
+from tests.slack import PROXIES, Slack, serving
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
@@ -67,7 +66,7 @@ def platform(home: Path, **more: str) -> Iterator[Platform]:
         environment.setenv(SLACK, slack.connection)
         for name, value in more.items():
             environment.setenv(name, value)
-        for name in ("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy"):
+        for name in PROXIES:
             environment.delenv(name, raising=False)
         variables = airflow_environment(headless=True, settings=settings)
         try:
@@ -141,8 +140,8 @@ def watched(
         assert here.run(FOREX).succeeded
         # A fortnight of deliveries, each day about as many, of the same kind.
         here.sql(
-            f"update {RAW} set _loaded_at = dateadd(minute, -5, dateadd(day, -mod(_row_number, {DAYS}),"
-            " date_trunc('hour', sysdate())))",
+            f"update {RAW} set _loaded_at = dateadd("
+            f"minute, -5, dateadd(day, -mod(_row_number, {DAYS}), date_trunc('hour', sysdate())))"
         )
         assert here.run(FOREX).succeeded
         here.messages()
@@ -155,7 +154,8 @@ def test_a_healthy_fortnight_raises_nothing(watched: Platform) -> None:
     assert set(outcome.tasks.values()) == {"success"}
     assert watched.messages() == []
     days = watched.sql(
-        "select count(distinct bucket_end) from analytics_dev.test_elementary.data_monitoring_metrics"
+        "select count(distinct bucket_end)"
+        " from analytics_dev.test_elementary.data_monitoring_metrics"
         " where metric_name = 'row_count' and full_table_name ilike '%customer_transactions'"
     )
     assert days[0][0] >= 13
@@ -164,25 +164,60 @@ def test_a_healthy_fortnight_raises_nothing(watched: Platform) -> None:
 def test_every_fault_has_its_message(watched: Platform) -> None:
     day = "date_trunc('day', dateadd(day, -{}, sysdate()))"
     yesterday, before = day.format(1), day.format(2)
-    # Rows that fail a check, in a delivery of today.
-    forex.deliver(2, 300, settings=watched.settings)
+    deliver_a_row_that_is_cut_off(watched)
     watched.sql(
-        # A volume that drops, and with it nothing newer than a day.
+        # A volume that drops.
         f"delete from {RAW} where _loaded_at >= {yesterday} and mod(_row_number, 60) <> 1",
-        # A burst of nulls the day before.
+        # A burst of nulls.
         f"update {RAW} set quantity = null where date_trunc('day', _loaded_at) = {before}",
         # A key twice.
         f"insert into {RAW} select * from {RAW} order by _row_number limit 1",
-        # A column that a delivery brought.
+        # A column that came.
         f"alter table {RAW} add column discount varchar",
         # Prices in another currency.
-        f"update {TRANSACTIONS} set price = price * 150 where date_trunc('day', loaded_at) = {before}",
+        f"update {TRANSACTIONS} set price = price * 150"
+        f" where date_trunc('day', loaded_at) = {before}",
     )
-    # A pipeline that was stopped.
     remember_a_run(watched, "retail__sales__daily", datetime.now(UTC) - timedelta(days=3))
     assert not watched.run(FOREX).succeeded
-    at_once = "\n".join(watched.messages())
+    at_once = watched.messages()
+    # A source that dries up.
+    watched.sql(f"delete from {RAW} where _loaded_at >= dateadd(hour, -24, sysdate())")
     outcome = watched.run(MONITORING)
     assert outcome.succeeded, "\n".join(outcome.last_lines(40))
-    within_the_hour = "\n".join(watched.messages())
-    print(at_once, within_the_hour, sep="\n=====\n")
+    within_the_hour = watched.messages()
+
+    said = dict.fromkeys(AT_ONCE, at_once) | dict.fromkeys(WITHIN_THE_HOUR, within_the_hour)
+    for fault, messages in said.items():
+        wanted = (AT_ONCE | WITHIN_THE_HOUR)[fault]
+        assert any(all(one in text for one in wanted) for text in messages), (fault, messages)
+    # Nobody's data, and the owner of what was found.
+    together = "\n".join(at_once + within_the_hour)
+    assert "*Owners*\\nanalytics-engineering" in together
+    assert "cut-off@example.com" not in together
+
+    # Each finding once.
+    assert watched.run(MONITORING).succeeded
+    assert watched.messages() == []
+
+
+AT_ONCE = {
+    "rejected rows": (":large_orange_circle: *Rows rejected*", "customer_transactions: 1 of"),
+    "duplicated keys": (":red_circle: *Failed*", "stg_forex__customer_transactions"),
+}
+WITHIN_THE_HOUR = {
+    "duplicated keys, by name": ('\\"unique\\" test failed', "transaction_id"),
+    "volume drop": ("volume_anomalies", "raw.forex.customer_transactions"),
+    "null burst": ("column_anomalies - Null Percent", "QUANTITY"),
+    "distribution shift": ("column_anomalies - Average", "int_forex__transactions.PRICE"),
+    "schema change": ("Column Added", "DISCOUNT"),
+    "late source": ("Freshness exceeded", "forex.customer_transactions"),
+    "stopped pipeline": (":mute: *Silent*", "retail__sales__daily"),
+}
+
+
+def deliver_a_row_that_is_cut_off(watched: Platform) -> None:
+    delivered = forex.deliver(2, 20, settings=watched.settings).file
+    header = delivered.read_text(encoding="utf-8").splitlines()[0]
+    cut_off = delivered.with_name("customer_transactions_0003.csv")
+    cut_off.write_text(f"{header}\n900001,7,2026-01-02,cut-off@example.com\n", encoding="utf-8")

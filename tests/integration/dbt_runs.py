@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from dbt.cli.main import dbtRunner
@@ -17,6 +17,7 @@ from include.demo.pipeline import Pipeline
 from include.orchestration.manifest import LAYERS, domain_selection
 
 if TYPE_CHECKING:
+    from dbt.contracts.graph.manifest import Manifest
     from snowflake.connector.cursor import SnowflakeCursor
 
     from tests.conftest import Warehouse
@@ -70,6 +71,7 @@ class DbtRuns:
         domain: the folder of the models.
         variables: dbt variables of every command.
         project: the dbt project.
+        parsed: what dbt made of the project, by target folder. Only `run` uses it again.
     """
 
     cursor: SnowflakeCursor
@@ -78,6 +80,7 @@ class DbtRuns:
     domain: str
     variables: Mapping[str, object] = field(default_factory=dict)
     project: Path = PROJECT
+    parsed: dict[Path, Manifest] = field(default_factory=dict, repr=False)
 
     def dbt(self, *arguments: str, **variables: object) -> Outcome:
         """Run a dbt command in this process."""
@@ -89,16 +92,22 @@ class DbtRuns:
         def listen(event: Any) -> None:
             messages.append(event.info.msg)
 
-        done = dbtRunner(callbacks=[listen]).invoke(
-            [
-                *arguments,
-                f"--project-dir={self.project}",
-                f"--profiles-dir={self.project}",
-                f"--target-path={target}",
-                f"--log-path={self.folder / 'logs'}",
-                f"--vars={chosen}",
-            ]
-        )
+        options = [
+            f"--project-dir={self.project}",
+            f"--profiles-dir={self.project}",
+            f"--target-path={target}",
+            f"--log-path={self.folder / 'logs'}",
+            f"--vars={chosen}",
+        ]
+        manifest = None
+        if arguments[0] == "run" and self.project == PROJECT:
+            # Reading the project again takes longer than a small run does.
+            if target not in self.parsed:
+                self.parsed[target] = cast(
+                    "Manifest", dbtRunner().invoke(["parse", *options]).result
+                )
+            manifest = self.parsed[target]
+        done = dbtRunner(manifest, callbacks=[listen]).invoke([*arguments, *options])
         results = target / "run_results.json"
         found = json.loads(results.read_text())["results"] if results.exists() else []
         results.unlink(missing_ok=True)

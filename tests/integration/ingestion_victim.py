@@ -2,7 +2,8 @@
 
 Each order is carried out by a fork, so that a kill costs no start of Python. An order holds
 `source`, `landing` and either `kill_at` (the step after which the loader kills itself) or
-`kill_after` (the seconds after which it is killed), or none to let it finish.
+`kill_after` (the seconds after which it is killed), or none to let it finish. With `parts` the
+files are cut, and each chunk is loaded by itself, as Airflow's tasks do it.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-from include.ingestion.loader import load_source
+from include.ingestion.landing import discover
+from include.ingestion.loader import Split, finish_split, load_chunk, load_source, split_file
 from include.ingestion.sources import Source
 
 
@@ -29,7 +31,18 @@ def obey(order: dict[str, Any]) -> None:
 
     source = Source.model_validate(order["source"])
     source = source.model_copy(update={"domain": order["domain"]})
-    load_source(source, landing=Path(order["landing"]), checkpoint=die_there)
+    landing = Path(order["landing"])
+    if not order.get("parts"):
+        load_source(source, landing=landing, checkpoint=die_there)
+        return
+    for delivery in discover(source, landing):
+        split = split_file(source, delivery, landing / ".chunks", checkpoint=die_there)
+        if isinstance(split, Split):
+            die_there("cut")
+            for number in range(1, split.chunks + 1):
+                load_chunk(source, split, number)
+                die_there("chunk loaded")
+            finish_split(source, split, checkpoint=die_there)
 
 
 def main() -> None:

@@ -5,13 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
@@ -23,75 +20,15 @@ from include.orchestration.single_run import DagRunOutcome, run_dag
 from include.orchestration.watcher import HeldBackError
 from include.warehouse.connection import ConnectionSettings
 from tests.conftest import free_port
+from tests.slack import PROXIES, SECRET, Slack, serving
 
 pytestmark = pytest.mark.integration
-
-SECRET = "T0/B0/made-up-secret"
-
-
-class Slack(ThreadingHTTPServer):
-    """A webhook of Slack on this machine.
-
-    Attributes:
-        manner: how it answers: ok, error, silent (takes the message and says nothing) or dripping
-            (a byte now and then, for ever).
-        texts: the messages it got.
-    """
-
-    daemon_threads = True
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
-        self.manner = "ok"
-        self.texts: list[str] = []
-        self.over = threading.Event()
-
-    @property
-    def connection(self) -> str:
-        url = f"http://127.0.0.1:{self.server_port}/services/{SECRET}"
-        return json.dumps({"conn_type": "slackwebhook", "password": url})
-
-
-class _Handler(BaseHTTPRequestHandler):
-    def do_POST(self) -> None:
-        slack = cast(Slack, self.server)
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        assert self.path == f"/services/{SECRET}"
-        # Elementary's messages are made of blocks.
-        slack.texts.append(body.get("text") or json.dumps(body, ensure_ascii=False))
-        if slack.manner == "silent":
-            slack.over.wait(60)
-            return
-        if slack.manner == "dripping":
-            self.wfile.write(b"HTTP/1.1 200 OK\r\nX-Long: ")
-            while not slack.over.wait(0.5):
-                self.wfile.write(b"a")
-                self.wfile.flush()
-            return
-        self.send_response(500 if slack.manner == "error" else 200)
-        self.end_headers()
-        self.wfile.write(b"invalid_payload" if slack.manner == "error" else b"ok")
-
-    def log_message(self, *_: Any) -> None:
-        pass
-
-
-@contextmanager
-def serving() -> Iterator[Slack]:
-    slack = Slack()
-    threading.Thread(target=slack.serve_forever, daemon=True).start()
-    try:
-        yield slack
-    finally:
-        slack.over.set()
-        slack.shutdown()
-        slack.server_close()
 
 
 @pytest.fixture
 def slack(monkeypatch: pytest.MonkeyPatch) -> Iterator[Slack]:
     """A webhook that is connected; the machine's own proxy is none of its business."""
-    for name in ("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy"):
+    for name in PROXIES:
         monkeypatch.delenv(name, raising=False)
     # Tests would rather not wait as long as a task may.
     monkeypatch.setattr(alerts, "SECONDS", 1)
@@ -162,6 +99,14 @@ def test_rejected_rows_are_counted_and_not_shown(slack: Slack) -> None:
     ]
     rows_rejected({"ti": Task()}, "sales", {"orders": (0, 1000)})
     assert len(slack.texts) == 1
+
+
+def test_rows_that_a_model_rejects_are_told_of_with_the_list(slack: Slack) -> None:
+    rows_rejected({"ti": Task()}, "sales", {"orders": (2, 7)}, listed_in="db.staging.stg_rejected")
+    assert slack.texts[0].splitlines()[1:3] == [
+        "sales.orders: 2 of 7 rows",
+        "Why: `db.staging.stg_rejected`",
+    ]
 
 
 def test_a_late_run_is_told_of_while_it_runs(slack: Slack) -> None:
@@ -335,8 +280,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     variables["AIRFLOW__CORE__DAGS_FOLDER"] = str(home / "dags")
 
     def run(connection: str | None) -> DagRunOutcome:
-        proxies = {"HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", SLACK}
-        chosen = {name: value for name, value in variables.items() if name not in proxies}
+        without = {*PROXIES, SLACK}
+        chosen = {name: value for name, value in variables.items() if name not in without}
         return run_dag("alerts__try__never", chosen | ({SLACK: connection} if connection else {}))
 
     return run

@@ -21,6 +21,7 @@ import pytest
 from include.demo import forex as forex_demo
 from include.ingestion.loader import FileResult, load_source
 from include.ingestion.sources import load_domain
+from include.orchestration.rejected_rows import count_rejected
 from include.sample_data import forex
 from tests.conftest import Warehouse, start_warehouse
 from tests.integration.dbt_runs import DbtRuns, Outcome, dbt_runs
@@ -89,6 +90,12 @@ class Forex:
             for name, model in models.items()
             if self.transaction(model, transaction_id, "transaction_id")
         }
+
+    def newly_rejected(self, loaded: FileResult) -> dict[str, int]:
+        """What an alert about a load says."""
+        assert loaded.load_id
+        listed = self.runs.table("int_forex__rejected_transactions")
+        return count_rejected(listed, [loaded.load_id], settings=self.warehouse.settings())
 
     def written(self, outcome: Outcome) -> dict[str, int]:
         return {model: outcome.rows_affected(model) for model in INCREMENTAL}
@@ -309,8 +316,9 @@ def test_corrections_of_any_field_replace_the_row(built: Forex) -> None:
     assert built.where("c6") == {"rejected"}
     before = built.transaction("fct_forex__transaction", "c2", "customer_key")
 
-    built.deliver_rows("corrections.csv", SECOND_ROWS)
+    [corrections] = built.deliver_rows("corrections.csv", SECOND_ROWS)
     second = built.runs.run()
+    assert built.newly_rejected(corrections) == {"customer_transactions": 1}
     assert built.written(second) == {
         "stg_forex__missing_quantity": 2,
         "int_forex__parsed_transactions": len(SECOND_ROWS),
@@ -341,6 +349,9 @@ def test_loading_a_file_again_changes_nothing(built: Forex) -> None:
     again = built.runs.run()
     assert built.written(again) == dict.fromkeys(INCREMENTAL, 0)
     assert built.runs.differences(INCREMENTAL) == {}
+    # Still rejected, and nothing new to tell of.
+    assert built.where("c5") == {"rejected"}
+    assert built.newly_rejected(other) == {}
 
 
 def test_bounds_leave_transactions_outside_as_they_are(built: Forex) -> None:

@@ -6,7 +6,7 @@ import json
 import random
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,12 @@ MODES: dict[str, dict[str, Any]] = {
     "append": {"load": "append", "duplicates": "drop"},
     "replace": {"load": "replace", "duplicates": "drop"},
 }
+
+# Those that it shares with a load in one process, and its own before them.
+STEPS_OF_PARTS = (
+    *("fingerprinted", "cleaned", "claimed", "chunk written", "cut", "chunk loaded"),
+    *STEPS[STEPS.index("copied") :],
+)
 
 
 class Victim:
@@ -147,33 +153,50 @@ def require_whole(warehouse: Any, victim: Victim, domain: str, mode: str, files:
     )
 
 
-def test_killed_at_every_step_and_at_random_times(impatient: Any, victim: Victim) -> None:
-    for mode in MODES:
-        files = 0
-        for step in STEPS:
-            waiting = victim.landing / mode / "things"
-            if not (waiting.exists() and len(list(waiting.iterdir())) >= 2):
-                deliver(victim, mode, files)
-                deliver(victim, mode, files + 1)
-                files += 2
-            assert victim.order(mode, mode, kill_at=step) == "killed", f"{mode}: {step}"
-        assert victim.order(mode, mode) == "done"
-        require_whole(impatient, victim, mode, mode, files)
-        assert victim.order(mode, mode) == "failed", "a missing delivery is an error"
-    assert victim.kills == len(STEPS) * len(MODES)
+def kill_at_each(
+    warehouse: Any, victim: Victim, domain: str, mode: str, steps: Sequence[str], **how: Any
+) -> None:
+    """Kill a loader after each step, let one finish, and look at what there is."""
+    files = 0
+    for step in steps:
+        waiting = victim.landing / domain / "things"
+        if not (waiting.exists() and len(list(waiting.iterdir())) >= 2):
+            deliver(victim, domain, files)
+            deliver(victim, domain, files + 1)
+            files += 2
+        assert victim.order(domain, mode, kill_at=step, **how) == "killed", f"{domain}: {step}"
+    assert victim.order(domain, mode, **how) == "done"
+    require_whole(warehouse, victim, domain, mode, files)
 
+
+def kill_anytime(warehouse: Any, victim: Victim, domain: str, kills: int, **how: Any) -> None:
+    """Kill merging loaders at random times, let one finish, and look at what there is."""
     seed = random.randrange(10**6)  # noqa: S311
     chance = random.Random(seed)  # noqa: S311
-    random_kills = 0
     files = 0
-    while random_kills < 15:
-        if not files or not list((victim.landing / "anytime" / "things").iterdir()):
+    while kills > 0:
+        if not files or not list((victim.landing / domain / "things").iterdir()):
             for _ in range(3):
-                deliver(victim, "anytime", files)
+                deliver(victim, domain, files)
                 files += 1
         after = chance.uniform(0.05, 2.5)
-        random_kills += victim.order("anytime", "merge", kill_after=after) == "killed"
-    while list((victim.landing / "anytime" / "things").iterdir()):
-        assert victim.order("anytime", "merge") == "done", f"seed {seed}"
-    require_whole(impatient, victim, "anytime", "merge", files)
+        kills -= victim.order(domain, "merge", kill_after=after, **how) == "killed"
+    while list((victim.landing / domain / "things").iterdir()):
+        assert victim.order(domain, "merge", **how) == "done", f"seed {seed}"
+    require_whole(warehouse, victim, domain, "merge", files)
+
+
+def test_killed_at_every_step_and_at_random_times(impatient: Any, victim: Victim) -> None:
+    for mode in MODES:
+        kill_at_each(impatient, victim, mode, mode, STEPS)
+        assert victim.order(mode, mode) == "failed", "a missing delivery is an error"
+    assert victim.kills == len(STEPS) * len(MODES)
+    kill_anytime(impatient, victim, "anytime", 15)
     assert victim.kills >= 50
+
+
+def test_killed_anywhere_while_chunks_load_by_themselves(impatient: Any, victim: Victim) -> None:
+    kill_at_each(impatient, victim, "parts", "merge", STEPS_OF_PARTS, parts=True)
+    kill_anytime(impatient, victim, "parts_anytime", 6, parts=True)
+    assert list((victim.landing / ".chunks").iterdir()) == []
+    assert victim.kills == len(STEPS_OF_PARTS) + 6

@@ -15,11 +15,13 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from pydantic import ValidationError
 from typer.testing import CliRunner
 
+from include.ingestion import pickup
 from include.ingestion.__main__ import app
 from include.ingestion.errors import IngestionError, MissingDeliveryError
-from include.ingestion.landing import discover, wait_for
+from include.ingestion.landing import discover
 from include.ingestion.loader import (
     FileResult,
     SourceResult,
@@ -29,6 +31,7 @@ from include.ingestion.loader import (
     load_source,
     split_file,
 )
+from include.ingestion.pickup import is_in_stage, take_from_stage, wait_for
 from include.ingestion.raw import LOADS, REJECTED_ROWS
 from include.ingestion.sources import FOLDER, Checks, Column, ParquetFormat, Source
 from include.warehouse.connection import REPOSITORY, WarehouseUnreachableError
@@ -534,6 +537,96 @@ def test_loaders_that_start_at_once_load_everything_once(lane: Lane, mode: str) 
     assert len(lane.table()) == 60
     status = f"select status, count(*) from {LOADS} where domain = %s group by 1"
     assert lane.query(status, lane.domain) == [("committed", 3)]
+
+
+# -- stages --------------------------------------------------------------------------------------
+
+
+class Bucket:
+    """A stage with a lane's deliveries; a bucket of an account is one by another address."""
+
+    def __init__(self, lane: Lane) -> None:
+        self.lane, self.place = lane, f"RAW.{lane.domain}.INBOX/orders"
+        lane.query(f"create schema RAW.{lane.domain}")
+        lane.query(f"create stage RAW.{lane.domain}.INBOX")
+        self.declared: dict[str, Any] = {**MERGE, "stage": self.place, "if_missing": "skip"}
+
+    def put(self, name: str, *rows: str, below: str = "") -> None:
+        file = self.lane.landing / ".outside" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("\n".join(["id,amount,order", *rows]) + "\n", "utf-8")
+        self.lane.query(f"put 'file://{file}' @{self.place}{below} auto_compress = false")
+
+    def files(self) -> list[str]:
+        found = self.lane.query(f"list @RAW.{self.lane.domain}.INBOX")
+        return [name.partition("/orders/")[2] for name, *_ in found]
+
+
+def test_files_are_taken_from_a_stage_and_leave_it(lane: Lane) -> None:
+    bucket = Bucket(lane)
+    settings, source = lane.warehouse.settings(), lane.source(**bucket.declared)
+    assert not is_in_stage(source, settings=settings)
+    assert lane.load(**bucket.declared) == []
+    bucket.put("a b+c.csv", "1,1,x")
+    bucket.put("second.csv", "2,2,y")
+    for other in ("notes.txt", "second.csv.bak"):
+        bucket.put(other, "9,9,z")
+    bucket.put("deeper.csv", "9,9,z", below="/archive")
+    assert is_in_stage(source, settings=settings)
+    assert [file.status for file in lane.load(**bucket.declared)] == ["loaded", "loaded"]
+    assert [row[0] for row in lane.table()] == ["1", "2"]
+    assert lane.names("archive") == ["a b+c.csv", "second.csv"]
+    assert bucket.files() == ["archive/deeper.csv", "notes.txt", "second.csv.bak"]
+    assert lane.query("list @RAW.META.LANDING/taken") == []
+    assert not list(lane.landing.glob(".taken-*"))
+    # Delivered again: the same content changes nothing, another one corrects.
+    bucket.put("second.csv", "2,2,y")
+    assert [file.status for file in lane.load(**bucket.declared)] == ["unchanged"]
+    bucket.put("second.csv", "2,3,y")
+    assert [file.status for file in lane.load(**bucket.declared)] == ["loaded"]
+    assert lane.table()[1] == ("2", "3.00", "y")
+
+
+def test_a_run_that_ended_while_it_took_files_loses_and_doubles_nothing(
+    lane: Lane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bucket = Bucket(lane)
+    settings, source = lane.warehouse.settings(), lane.source(**bucket.declared)
+
+    def ended(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    bucket.put("one.csv", "1,1,x")
+    for function, waits in (("_fetch", []), ("_move", []), ("_remove", ["one.csv"])):
+        with monkeypatch.context() as patch:
+            patch.setattr(pickup, function, ended)
+            with pytest.raises(KeyboardInterrupt):
+                take_from_stage(source, lane.landing, settings=settings)
+        assert [file.name for file in discover(source, lane.landing)] == waits, function
+        assert bucket.files() == ["one.csv"]
+    assert take_from_stage(source, lane.landing, settings=settings) == []
+    assert bucket.files() == []
+    # What has the name of a file that still waits is the next one's turn.
+    bucket.put("one.csv", "1,5,later")
+    assert take_from_stage(source, lane.landing, settings=settings) == []
+    assert bucket.files() == ["one.csv"]
+    lane.load(**bucket.declared)
+    lane.load(**bucket.declared)
+    assert lane.table() == [("1", "5.00", "later")]
+    assert bucket.files() == []
+
+
+def test_a_stage_that_cannot_be_read_and_a_name_that_cannot_be_used_are_said(lane: Lane) -> None:
+    bucket = Bucket(lane)
+    bucket.put("drop'--.csv".replace("'", "ü"), "1,1,x")
+    with pytest.raises(IngestionError, match=r"dropü--.csv in @RAW.* cannot be taken: give it a"):
+        lane.load(**bucket.declared)
+    lane.query(f"drop stage RAW.{lane.domain}.INBOX")
+    with pytest.raises(IngestionError, match=r"cannot be read .* create it, and give the loader's"):
+        lane.load(**bucket.declared)
+    for wrong in ("INBOX/orders", "RAW.SALES.INBOX", "RAW.SALES.INBOX/../x", "RAW.S.I/a'b"):
+        with pytest.raises(ValidationError, match="stage"):
+            lane.source(**MERGE, stage=wrong)
 
 
 # -- parts in parallel ---------------------------------------------------------------------------

@@ -55,6 +55,30 @@ def test_remove(sql, parquet):
     assert len(sql("rm @s pattern = 'b/.*'")) == 1
 
 
+def test_copy_files_between_stages(sql, parquet):
+    sql("create stage s")
+    sql("create stage t")
+    for folder in ("a", "a/b"):
+        sql(f"put 'file://{parquet}' @s/{folder} auto_compress = false")
+    copied = sql("copy files into @t/x/ from @s/a/ files = ('three rows.parquet')")
+    assert copied == [("x/three rows.parquet",)]
+    assert len(sql("COPY FILES INTO @t/all/ FROM @s/a/")) == 2
+    assert [row[0] for row in sql("list @t")] == [
+        "t/all/b/three rows.parquet",
+        "t/all/three rows.parquet",
+        "t/x/three rows.parquet",
+    ]
+    assert len(sql("list @s")) == 2
+    for wrong, said in (
+        ("copy files into @t from @s files = ('no.csv')", "File 'no.csv' does not exist"),
+        ("copy files into @t from @s files = ('../../x')", "leaves the stage"),
+        ("copy files into @t from s", "syntax error"),
+        ("copy files into @t from @u", "Stage .* does not exist"),
+    ):
+        with pytest.raises(DatabaseError, match=said):
+            sql(wrong)
+
+
 def test_unload_and_get_parquet(sql, tmp_path):
     sql("create stage s")
     numbers = "select seq4() as id, seq4() / 4 as v from table(generator(rowcount => 1000))"

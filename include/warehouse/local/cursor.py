@@ -58,6 +58,7 @@ ANSWERS: tuple[Callable[[Expr, Session], str | None], ...] = (
     metadata.describe,
     staging.list_files,
     staging.remove_files,
+    staging.copy_files,
 )
 """Statements that the server answers; each gives a DuckDB query, or None if it is not its own."""
 

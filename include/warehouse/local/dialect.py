@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from functools import lru_cache
 
 import sqlglot
@@ -49,6 +50,9 @@ def _parse(sql: str) -> Expr:
         if verb.upper() in {"DESC", "DESCRIBE"}:
             # sqlglot describes tables and views alone; users, roles and so on stay text.
             return exp.Command(this=verb.upper(), expression=rest)
+        if re.match(r"copy\s+files\s", sql.strip(), re.IGNORECASE):
+            # sqlglot takes every COPY for one between a table and a stage.
+            return exp.Command(this="COPY", expression=sql.strip()[len("copy") :])
         raise compilation_error(_explained(error)) from None
     if len(statements) != 1:
         raise compilation_error(

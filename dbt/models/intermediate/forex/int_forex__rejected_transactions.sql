@@ -25,6 +25,7 @@ rejected as (
         -- delivery
         staged.source_file,
         staged.file_row_number,
+        staged.load_id,
         parsed.loaded_at
     from parsed
     left join staged

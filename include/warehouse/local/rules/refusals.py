@@ -62,7 +62,7 @@ def foreign_statements(statement: Expr) -> None:
     """Statements of DuckDB and other engines: ATTACH, PRAGMA, INSTALL, COPY to a local file."""
     if isinstance(statement, exp.Command):
         words = command_words(statement)
-        if not words or words[0] not in COMMANDS:
+        if not words or (words[0] not in COMMANDS and words[:2] != ["COPY", "FILES"]):
             raise compilation_error(f"syntax error: unexpected '{words[0] if words else ''}'.")
         if words[0] in {"CALL", "EXECUTE"}:
             raise unsupported("Procedures and Snowflake Scripting are")

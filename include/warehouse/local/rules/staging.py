@@ -67,6 +67,11 @@ class Location:
             and (pattern is None or re.fullmatch(pattern, self.name(file)))
         ]
 
+    @property
+    def file(self) -> Path:
+        """The file at exactly this place, be it there or not."""
+        return self.folder / self.path
+
     def name(self, file: Path) -> str:
         """The file's path in the stage."""
         return file.relative_to(self.folder).as_posix()
@@ -136,6 +141,41 @@ def remove_files(statement: Expr, session: Session) -> str | None:
         file.unlink(missing_ok=True)
         removed.append((place.shown(file), "removed"))
     return answers.table(("name", "result"), removed)
+
+
+def copy_files(statement: Expr, session: Session) -> str | None:
+    """COPY FILES INTO @stage/path/ FROM @stage/path/ FILES = ('…', …)."""
+    if command_words(statement)[:2] != ["COPY", "FILES"]:
+        return None
+    found = re.fullmatch(
+        r"\s*files\s+into\s+(?P<target>'@[^']+'|@\S+)\s+from\s+(?P<source>'@[^']+'|@\S+)"
+        r"(?:\s+files\s*=\s*\((?P<files>\s*'[^']+'(?:\s*,\s*'[^']+')*\s*)\))?\s*;?\s*",
+        _text(statement),
+        re.IGNORECASE,
+    )
+    if found is None:
+        raise compilation_error(f"syntax error near '{_text(statement).strip()[:80]}'.")
+    target, source = (location(found[name], session) for name in ("target", "source"))
+    if found["files"] is None:
+        files = source.files()
+    else:
+        files = [
+            location(f"{found['source'].strip(chr(39)).rstrip('/')}/{name}", session).file
+            for name in re.findall(r"'([^']+)'", found["files"])
+        ]
+    if missing := [file for file in files if not file.is_file()]:
+        raise not_found("File", source.name(missing[0]))
+    copied: list[tuple[str]] = []
+    for file in files:
+        name = source.name(file).removeprefix(source.path).lstrip("/") or file.name
+        copy = target.folder / target.path / name
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        # Readers see the file whole or not at all.
+        spare = copy.with_name(f".{copy.name}.{id(copied)}")
+        shutil.copy2(file, spare)
+        spare.replace(copy)
+        copied.append((f"{target.path.rstrip('/')}/{name}".lstrip("/"),))
+    return answers.table(("file",), copied)
 
 
 def drop_stage(statement: Expr, session: Session) -> Callable[[], str] | None:
