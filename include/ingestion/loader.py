@@ -806,8 +806,8 @@ def finish_split(
             if raw.committed_before(delivery.name) != claim.load_id:
                 gone = FileResult(delivery.name, "taken over", load_id=claim.load_id)
                 return _file_told(source, gone, began)
-            folder = Path(split.folder).parent
-            return _file_told(source, _unchanged(raw, delivery, checkpoint, chunks=folder), began)
+            beside = Path(split.folder).parent
+            return _file_told(source, _unchanged(raw, delivery, checkpoint, chunks=beside), began)
         load = load_table(claim.attempt_id)
         rejects = load_table(claim.attempt_id, "_REJECTS")
         chunks = [_chunk_table(split, number) for number in range(1, split.chunks + 1)]

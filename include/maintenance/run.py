@@ -10,15 +10,16 @@ from include.warehouse.connection import ConnectionSettings, connect, get_settin
 
 
 def clear_tables(*, dry_run: bool, settings: ConnectionSettings | None = None) -> list[Removed]:
-    """Delete old rows of the books, or count them.
+    """Delete old rows of the books and of Elementary's tables, or count them.
 
     Raises:
         RetentionError: a setting is no number of days.
         WarehouseUnreachableError: the warehouse takes no connection.
     """
-    chosen = retained_tables(Retention())
+    settings = settings or get_settings()
+    chosen = retained_tables(Retention(), settings)
     with (
-        connect(settings or get_settings(), query_tag={"maintenance": "tables"}) as connection,
+        connect(settings, query_tag={"maintenance": "tables"}) as connection,
         connection.cursor() as cursor,
     ):
         return (tables.plan if dry_run else tables.apply)(cursor, chosen)

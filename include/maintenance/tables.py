@@ -19,6 +19,8 @@ from include.orchestration.run_summary import TABLE as RUN_SUMMARY
 if TYPE_CHECKING:
     from snowflake.connector.cursor import SnowflakeCursor
 
+    from include.warehouse.connection import ConnectionSettings
+
 
 @dataclass(frozen=True)
 class RetainedTable:
@@ -90,8 +92,21 @@ _STILL_READ = f"""
 """
 
 
-def retained_tables(retention: Retention) -> list[RetainedTable]:
+_ELEMENTARY = (
+    "alerts_v2",
+    "data_monitoring_metrics",
+    "dbt_invocations",
+    "dbt_run_results",
+    "dbt_source_freshness_results",
+    "elementary_test_results",
+    "test_result_rows",
+)
+"""Tables of Elementary's that grow with every run; the others describe the project as it is."""
+
+
+def retained_tables(retention: Retention, settings: ConnectionSettings) -> list[RetainedTable]:
     """The tables that maintenance clears, in its order."""
+    elementary = f"{settings.database}.{settings.schema_prefix}elementary"
     return [
         RetainedTable(REJECTED_ROWS, "rejected_at", retention.firn_keep_rejected_rows_days),
         RetainedTable(
@@ -103,6 +118,10 @@ def retained_tables(retention: Retention) -> list[RetainedTable]:
             prepare=f"alter table {LOADS} add column if not exists watermark timestamp_ntz",
         ),
         RetainedTable(RUN_SUMMARY, "recorded_at", retention.firn_keep_runs_days),
+        *(
+            RetainedTable(f"{elementary}.{name}", "created_at", retention.firn_keep_monitoring_days)
+            for name in _ELEMENTARY
+        ),
     ]
 
 

@@ -74,6 +74,21 @@ def clear(subject: Lane | Game, *, dry_run: bool = False) -> dict[str, int]:
 # -- rows ------------------------------------------------------------------------------------------
 
 
+def test_old_results_of_elementary_go(lane: Lane) -> None:
+    settings = lane.warehouse.settings()
+    schema = f"{settings.database}.{settings.schema_prefix}elementary"
+    lane.query(f"create schema if not exists {schema}")
+    lane.query(
+        f"create or replace table {schema}.dbt_run_results as"
+        " select column1::number as days, dateadd(day, -column1, sysdate()) as created_at"
+        " from values (0), (89), (91), (400)"
+    )
+    table = f"{schema}.dbt_run_results"
+    assert clear(lane, dry_run=True)[table] == 2
+    assert clear(lane)[table] == 2
+    assert lane.query(f"select days from {table} order by days") == [(0,), (89,)]
+
+
 def test_old_loads_go_and_a_delivery_that_comes_again_is_still_known(lane: Lane) -> None:
     lane.deliver("one.csv", "1,1,a")
     lane.load(**MERGE)
