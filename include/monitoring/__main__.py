@@ -17,6 +17,7 @@ from rich.console import Console
 from include.monitoring.elementary import Elementary, ElementaryError, report_writer
 from include.monitoring.site import ReportError, build_report
 from include.monitoring.switch import MonitoringOffError, monitoring_switch
+from include.orchestration.environment import SLACK, airflow_environment
 from include.orchestration.local_warehouse import (
     LocalWarehouseError,
     start_warehouse,
@@ -30,8 +31,6 @@ from include.warehouse.connection import (
     get_settings,
     local_server_answers,
 )
-
-WEBHOOK = "FIRN_SLACK_WEBHOOK"
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
 console = Console(highlight=False, markup=False, soft_wrap=True)
@@ -106,12 +105,18 @@ def watch() -> None:
 
 @app.command()
 def tell() -> None:
-    """Send what was found to the Slack webhook in FIRN_SLACK_WEBHOOK, each finding once."""
+    """Send what was found to the Slack channel of the alerts, each finding once."""
     with _one_sentence():
-        webhook = os.environ.get(WEBHOOK)
-        if not webhook:
-            raise ElementaryError(f"{WEBHOOK} is not set: set it to the address of a webhook.")
-        Elementary().send_alerts(webhook)
+        elementary = Elementary()
+        os.environ.update(airflow_environment())
+        # Airflow is configured when it is imported.
+        from include.orchestration.alerts import webhook_url
+
+        if not (webhook := webhook_url()):
+            raise ElementaryError(
+                f"There is no Slack connection: set {SLACK} in .env, as docs/alerts.md says."
+            )
+        elementary.send_alerts(webhook)
 
 
 @contextmanager

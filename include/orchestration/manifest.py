@@ -95,7 +95,7 @@ def tests_by_owner(
         there |= ancestors(one)
     owned: dict[str, list[str]] = {}
     for unique_id, node in manifest["nodes"].items():
-        if node["resource_type"] != "test" or MONITORING in node["tags"]:
+        if node["resource_type"] != "test" or MONITORING in node.get("tags", ()):
             continue
         read = set(parents.get(unique_id, ()))
         if selected is not None and not read <= there:

@@ -18,6 +18,7 @@ from rich.markup import escape
 from rich.table import Table
 from snowflake.connector.errors import Error as SnowflakeError
 
+from include.logs import HIDDEN, secrets
 from include.monitoring.switch import monitoring_switch
 from include.warehouse.connection import (
     LOCAL_HOST,
@@ -152,6 +153,7 @@ def _settings_table(
     table = Table(title="Settings", title_justify="left")
     for heading in ("variable", "value", "from"):
         table.add_column(heading, overflow="fold")
+    hidden = secrets()
     for name in known:
         if os.environ.get(name):
             value, origin = os.environ[name], "environment"
@@ -162,6 +164,8 @@ def _settings_table(
             value, origin = ("", "") if default is None else (str(default), "default")
         if name in SECRETS:
             value = "set" if value else "not set"
+        for secret in hidden:
+            value = value.replace(secret, HIDDEN)
         table.add_row(name, escape(value) or "not set", origin)
     return table
 

@@ -90,6 +90,27 @@ def test_secrets_are_set_or_not_set_and_nothing_else(environment: pytest.MonkeyP
     assert [cell.strip() for cell in password.strip("│").split("│")][1:] == ["set", "environment"]
 
 
+def test_a_password_within_a_value_is_hidden(environment: pytest.MonkeyPatch) -> None:
+    url = "postgresql+psycopg://reader:made-up-word@127.0.0.1:5432/game"
+    environment.setenv("FIRN_GAMING_DATABASE_URL", url)
+    environment.setenv("FIRN_OPENLINEAGE_API_KEY", "made-up-key")
+    _, text = examine()
+    assert "reader:***@127.0.0.1" in text
+    assert "made-up" not in text
+
+
+def test_the_switch_of_monitoring_is_told(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("FIRN_ELEMENTARY", "off")
+    code, text = examine()
+    assert code == 0
+    assert "Monitoring is off: FIRN_ELEMENTARY is off" in text
+    environment.setenv("FIRN_DBT_PACKAGES_DIR", "/nowhere")
+    environment.setenv("FIRN_ELEMENTARY", "on")
+    code, text = examine()
+    assert code == 2
+    assert "/nowhere does not hold elementary and dbt_utils" in text
+
+
 def test_a_misspelt_variable_is_pointed_out(environment: pytest.MonkeyPatch) -> None:
     environment.setenv("SNOWFLAKE_PASWORD", "hush")
     code, text = examine()
