@@ -31,6 +31,7 @@ _CONTEXT = {
     "task_id": "AIRFLOW_CTX_TASK_ID",
 }
 _PASSWORDS = {"SNOWFLAKE_PASSWORD", "SNOWFLAKE_PRIVATE_KEY_PASSPHRASE", "FIRN_OPENLINEAGE_API_KEY"}
+_WEBHOOK = "FIRN_SLACK_WEBHOOK"
 _KEY_FILE = "SNOWFLAKE_PRIVATE_KEY_PATH"
 _URL = re.compile(r"FIRN_\w+_URL")
 _CONNECTION = re.compile(r"AIRFLOW_CONN_\w+")
@@ -130,6 +131,8 @@ def secrets() -> list[str]:
 def _secrets_of(name: str, value: str) -> Iterator[str]:
     if name in _PASSWORDS:
         yield value
+    elif name == _WEBHOOK:
+        yield from _of_webhook(value)
     elif name == _KEY_FILE:
         yield from _lines_of_key(REPOSITORY / Path(value).expanduser())
     elif _URL.fullmatch(name):
@@ -160,12 +163,16 @@ def _of_connection(text: str) -> Iterator[str]:
     except (ValueError, AttributeError):
         yield text
         return
-    if password:
-        yield password
-        path = urlsplit(password).path.strip("/") if "://" in password else ""
-        if path:
-            yield path
-            yield path.removeprefix("services/")
+    yield from _of_webhook(password)
+
+
+def _of_webhook(address: str) -> Iterator[str]:
+    """An address whose path is the secret; of what is no address, all of it."""
+    yield address
+    if "://" in address:
+        path = address.partition("://")[2].partition("/")[2].strip("/")
+        yield path
+        yield path.removeprefix("services/")
 
 
 def _lines_of_key(file: Path) -> Iterator[str]:

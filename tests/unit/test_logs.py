@@ -89,6 +89,7 @@ def test_every_secret_of_the_settings_is_known(
         "AIRFLOW_CONN_SLACK_ALERTS": json.dumps(
             {"conn_type": "slackwebhook", "password": "https://hooks.example/services/T0/B0/xyz12"}
         ),
+        "FIRN_SLACK_WEBHOOK": "https://hooks.example/services/T1/B1/abc34",
         "AIRFLOW_CONN_OTHER": "http://somebody:of-a-url@host",
     }.items():
         clean_environment.setenv(name, value)
@@ -105,6 +106,7 @@ def test_every_secret_of_the_settings_is_known(
         "p@ssw0rd",
         "https://hooks.example/services/T0/B0/xyz12",
         "T0/B0/xyz12",
+        "T1/B1/abc34",
         "of-a-url",
     ):
         assert secret in found, secret
