@@ -160,12 +160,16 @@ def _of_connection(text: str) -> Iterator[str]:
     except (ValueError, AttributeError):
         yield text
         return
-    if password:
-        yield password
-        path = urlsplit(password).path.strip("/") if "://" in password else ""
-        if path:
-            yield path
-            yield path.removeprefix("services/")
+    yield from _of_webhook(password)
+
+
+def _of_webhook(address: str) -> Iterator[str]:
+    """An address whose path is the secret; of what is no address, all of it."""
+    yield address
+    if "://" in address:
+        path = address.partition("://")[2].partition("/")[2].strip("/")
+        yield path
+        yield path.removeprefix("services/")
 
 
 def _lines_of_key(file: Path) -> Iterator[str]:

@@ -14,6 +14,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from include.logs import start_command
 from include.monitoring.elementary import Elementary, ElementaryError, report_writer
 from include.monitoring.site import ReportError, build_report
 from include.monitoring.switch import MonitoringOffError, monitoring_switch
@@ -160,4 +161,5 @@ def _warehouse(settings: ConnectionSettings) -> Iterator[None]:
 
 
 if __name__ == "__main__":
+    start_command()
     app()

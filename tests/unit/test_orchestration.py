@@ -143,11 +143,11 @@ class TestManifest:
 class TestOwners:
     MANIFEST = {  # noqa: RUF012
         "nodes": {
-            "model.a": {"resource_type": "model"},
-            "test.generic": {"resource_type": "test", "attached_node": "model.b"},
-            "test.singular": {"resource_type": "test", "attached_node": None},
-            "test.of_two": {"resource_type": "test"},
-            "test.of_source": {"resource_type": "test"},
+            "model.a": {"resource_type": "model", "tags": []},
+            "test.generic": {"resource_type": "test", "tags": [], "attached_node": "model.b"},
+            "test.singular": {"resource_type": "test", "tags": [], "attached_node": None},
+            "test.of_two": {"resource_type": "test", "tags": []},
+            "test.of_source": {"resource_type": "test", "tags": []},
         },
         "parent_map": {
             "model.a": ["source.s"],
