@@ -16,7 +16,9 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.loading import Bench, Method
-from include.warehouse.connection import LOCAL_HOST, ConnectionSettings
+from benchmarks.monitoring import BuildError, measure
+from include.monitoring.switch import MonitoringOffError
+from include.warehouse.connection import LOCAL_HOST, ConfigurationError, ConnectionSettings
 from include.warehouse.local.errors import WarehouseError
 from include.warehouse.local.process import LocalWarehouse
 from include.warehouse.setup import create_databases
@@ -46,6 +48,30 @@ def loading(
         Console(stderr=True).print(str(error), style="red", markup=False, soft_wrap=True)
         raise typer.Exit(2) from None
     console.print(_table(methods))
+
+
+@app.command()
+def monitoring(
+    rows: Annotated[int, typer.Option(min=1, help="Rows of the delivery.")] = 12_000,
+    repeat: Annotated[int, typer.Option(min=1, help="Runs of each build.")] = 3,
+) -> None:
+    """A pipeline's build with Elementary's hooks beside the same without them."""
+    try:
+        with _own_warehouse() as bench:
+            builds = measure(bench.settings, rows, repeat, console.print)
+    except (BuildError, ConfigurationError, MonitoringOffError, WarehouseError) as error:
+        Console(stderr=True).print(str(error), style="red", markup=False, soft_wrap=True)
+        raise typer.Exit(2) from None
+    table = Table("Elementary", box=None)
+    for heading in ("seconds", "least", "of without"):
+        table.add_column(heading, justify="right")
+    first = median(builds[0].seconds)
+    for build in builds:
+        middle = median(build.seconds)
+        table.add_row(
+            build.name, f"{middle:.2f}", f"{min(build.seconds):.2f}", f"{middle / first:.3f}"
+        )
+    console.print(table)
 
 
 @contextmanager
