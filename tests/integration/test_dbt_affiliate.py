@@ -317,6 +317,53 @@ def test_a_backfill_touches_its_days_and_no_others(affiliate: Affiliate) -> None
     assert "give a whole number of days above 0, or null for all" in wrong.output
 
 
+ROWS = {
+    "routy": "{0},Atlas,LuckyLOLBay,Sweden,SE,{1},1,1",
+    "manual": "{0},Atlas,LuckyLOLBay,{1},1,1",
+    "voluum": "{0},a1,{1}",
+    "scrapers": "{0},Atlas,lucky-bay,Sweden,{1},1",
+}
+
+
+def test_a_backfill_leaves_every_row_outside_as_it_is(affiliate: Affiliate) -> None:
+    staged = {source: affiliate.runs.table(f"stg_affiliate__{source}") for source in ROWS}
+
+    def deliver(number: int) -> None:
+        for source, row in ROWS.items():
+            for day in ("2025-03-01", "2025-03-02", "2025-03-03"):
+                affiliate.deliver(source, f"{day}.csv", row.format(day, number))
+        affiliate.load()
+
+    def run(**variables: object) -> None:
+        models = [f"stg_affiliate__{source}" for source in ROWS]
+        done = affiliate.runs.dbt("run", "--select", *models, **variables)
+        assert done.success, done.output
+
+    def rows(condition: str) -> dict[str, list[str]]:
+        found = {
+            source: affiliate.runs.rows(f"select * from {table} where {condition}")
+            for source, table in staged.items()
+        }
+        return {source: sorted(map(repr, rows)) for source, rows in found.items()}
+
+    inside, outside = "source_file = '2025-03-02.csv'", "source_file <> '2025-03-02.csv'"
+    deliver(1)
+    run()
+    deliver(2)
+    before, kept = rows(inside), rows(outside)
+    run(backfill_start="2025-03-02", backfill_end="2025-03-03")
+    assert rows(outside) == kept
+    after = rows(inside)
+    for source in ROWS:
+        assert len(kept[source]) >= 2
+        assert len(before[source]) == len(after[source]) == 1
+        assert before[source] != after[source], source
+    run()
+    assert rows(inside) == after
+    assert all(rows(outside)[source] != kept[source] for source in ROWS)
+    affiliate.assert_staged_is_raw()
+
+
 class Series:
     """Draws deliveries of every kind."""
 

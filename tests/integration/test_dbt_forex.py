@@ -365,7 +365,7 @@ def test_bounds_leave_transactions_outside_as_they_are(built: Forex) -> None:
             {"transaction_id": "new", "transaction_date": "2024-01-01"},
         ],
     )
-    built.runs.remember(("fct_forex__transaction",))
+    built.runs.remember(INCREMENTAL)
     bounded = built.runs.build(
         backfill_start="2023-07-18 00:00:00", backfill_end="2023-07-19 00:00:00"
     )
@@ -376,6 +376,11 @@ def test_bounds_leave_transactions_outside_as_they_are(built: Forex) -> None:
         " select * from fct_forex__transaction__before) order by 1"
     )
     assert changed == [("d1",), ("d2",)]
+    # Of every incremental model no other row came, went or changed.
+    for model in INCREMENTAL:
+        before = f"select * from {model}__before where transaction_id not in ('d1', 'd2')"
+        after = f"select * from {built.runs.table(model)} where transaction_id not in ('d1', 'd2')"
+        assert built.runs.apart(before, after) == 0, model
     assert built.runs.run().success
     assert built.transaction("fct_forex__transaction", "d6", "price") == (77,)
     assert built.where("new") == {"cleaned", "counted"}
