@@ -1,8 +1,8 @@
 """Every night: what has been kept long enough goes.
 
-Deletes old rows of the books of loads and runs and of rejected rows, what abandoned loads have left
-on the stage, archived and rejected files, unfinished exports, and old logs. How long each is kept
-is a setting. A dry run only counts.
+Deletes old rows of the books of loads and runs, of rejected rows and of Elementary's results, what
+abandoned loads have left on the stage, archived and rejected files, unfinished exports, and old
+logs. How long each is kept is a setting. A dry run only counts.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """What is odd, late or silent in any pipeline, every hour.
 
 Elementary measures volumes, columns, schemas and the age of sources, and tells Slack what it found,
-each finding once. A pipeline whose next run is overdue is told of too. In the end the pages about
-all pipelines are written anew. Without Elementary's packages its tasks are skipped, and say so.
+each at most once a day. A pipeline whose next run is overdue is told of too. In the end the pages
+about all pipelines are written anew. Without Elementary's packages its tasks are skipped, and say so.
 """
 
 from __future__ import annotations
@@ -13,7 +13,14 @@ import pendulum
 from airflow.sdk import DAG
 
 from include.orchestration.dag_parts import default_args, pipeline_alerts
-from include.orchestration.monitoring_tasks import build, report, silence, tell, watch
+from include.orchestration.monitoring_tasks import (
+    build,
+    complete,
+    report,
+    silence,
+    tell,
+    watch,
+)
 
 with DAG(
     dag_id="platform__monitoring__hourly",
@@ -27,4 +34,6 @@ with DAG(
     tags=["platform", "monitoring"],
     doc_md=__doc__,
 ):
-    [build() >> watch() >> tell(), silence()] >> report()
+    watched = [build() >> watch() >> tell(), silence()]
+    watched >> complete()
+    watched >> report()

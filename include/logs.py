@@ -110,12 +110,16 @@ def _quoted(value: object) -> str:
 # -- secrets ---------------------------------------------------------------------------------------
 
 
-def secrets() -> list[str]:
-    """The values that no log may show, also as they look in a URL or within quotes."""
+def secrets(*, keys: bool = True) -> list[str]:
+    """The values that no log may show, also as they look in a URL or within quotes.
+
+    Args:
+        keys: with the text of the private key, whole and line by line.
+    """
     found: set[str] = set()
     for settings in (dotenv_values(env_file()), os.environ):
         for name, value in settings.items():
-            if value:
+            if value and (keys or name != _KEY_FILE):
                 found.update(_secrets_of(name, value))
     variants = {
         form
@@ -193,7 +197,8 @@ def hide_secrets_in_tasks() -> None:
     hidden = secrets()
     if hidden:
         mask_secret(list(hidden))
-    for number, secret in enumerate(hidden):
+    # Not the text of a key, which dbt never prints: it stays in its file.
+    for number, secret in enumerate(secrets(keys=False)):
         os.environ[f"DBT_ENV_SECRET_FIRN_{number}"] = secret
 
 

@@ -19,7 +19,7 @@ def _is_setting(name: str) -> bool:
 
 
 # Where packages of dbt's hub are, for the tests that need them: a folder with one folder each.
-_PACKAGES = os.environ.get("FIRN_DBT_PACKAGES_DIR")
+_PACKAGES = os.environ.get("FIRN_TEST_DBT_PACKAGES") or os.environ.get("FIRN_DBT_PACKAGES_DIR")
 
 # A developer's own account must be out of reach of every test and of every program a test starts,
 # from the first import on.
@@ -57,11 +57,11 @@ def dbt_packages(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path
 
     def folder(*names: str) -> Path:
         if not _PACKAGES:
-            pytest.skip(f"needs {', '.join(names)}: set FIRN_DBT_PACKAGES_DIR to their folder")
+            pytest.skip(f"needs {', '.join(names)}: set FIRN_TEST_DBT_PACKAGES to their folder")
         found = Path(_PACKAGES)
         missing = [name for name in names if not (found / name / "dbt_project.yml").exists()]
         if missing:
-            pytest.skip(f"needs {', '.join(missing)} in FIRN_DBT_PACKAGES_DIR ({found})")
+            pytest.skip(f"needs {', '.join(missing)} in FIRN_TEST_DBT_PACKAGES ({found})")
         # The others there would become a part of the project too.
         alone = tmp_path_factory.mktemp("packages")
         for name in names:

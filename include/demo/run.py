@@ -254,7 +254,6 @@ def _print_next(console: Console, settings: ConnectionSettings, *, started: bool
     lines = [
         "[bold]What to try next[/]",
         "  make demo   again: only what is new is loaded and merged",
-        "  make report the state of every pipeline, as pages that open from disk",
         "  make up     the warehouse and Airflow, with the DAGs on its page; make down stops them",
         f'  .venv/bin/python -m include.warehouse sql "{query}"   while the warehouse runs',
         "  make report the state of every pipeline, as pages that open from disk",

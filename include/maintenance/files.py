@@ -44,6 +44,7 @@ def retained_files(retention: Retention, settings: ConnectionSettings) -> list[R
         RetainedFiles(landing / ARCHIVE, retention.firn_keep_files_days, _moved_before),
         RetainedFiles(landing / REJECTED, retention.firn_keep_files_days, _moved_before),
         RetainedFiles(landing / ".chunks", LEFTOVER_DAYS, _entries),
+        RetainedFiles(landing, LEFTOVER_DAYS, _unfinished_pickups),
         RetainedFiles(exports_folder(settings), LEFTOVER_DAYS, _unfinished_exports),
         RetainedFiles(settings.dbt_home / "builds", retention.firn_keep_logs_days, _changed_before),
         RetainedFiles(settings.dbt_home / "logs", retention.firn_keep_logs_days, _changed_before),
@@ -89,6 +90,13 @@ def _entries(folder: Path, moment: datetime) -> Iterator[Path]:
     for entry in os.scandir(folder):
         if _is_older(Path(entry.path), moment):
             yield Path(entry.path)
+
+
+def _unfinished_pickups(folder: Path, moment: datetime) -> Iterator[Path]:
+    """Where files from a stage were put before they were complete."""
+    for path in folder.glob(".taken-*"):
+        if _is_older(path, moment):
+            yield path
 
 
 def _unfinished_exports(folder: Path, moment: datetime) -> Iterator[Path]:

@@ -23,7 +23,7 @@ DAYS = 2
 """No load takes so long: what an older attempt has left is left."""
 
 _TABLE = re.compile(r"LOAD_(A[0-9A-F]{24})(_\w+)?")
-_FOLDER = re.compile(r"(?:^|/)(a[0-9a-f]{24})/")
+_FOLDER = re.compile(r"(?:^|/)(a[0-9a-f]{24}|taken/\w+/\w+/taken-[0-9a-f]{12})/")
 
 
 def remove_staged(cursor: SnowflakeCursor, *, dry_run: bool) -> list[Removed]:

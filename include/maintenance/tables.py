@@ -92,7 +92,7 @@ _STILL_READ = f"""
 """
 
 
-_ELEMENTARY = (
+ELEMENTARY = (
     "alerts_v2",
     "data_monitoring_metrics",
     "dbt_invocations",
@@ -120,7 +120,7 @@ def retained_tables(retention: Retention, settings: ConnectionSettings) -> list[
         RetainedTable(RUN_SUMMARY, "recorded_at", retention.firn_keep_runs_days),
         *(
             RetainedTable(f"{elementary}.{name}", "created_at", retention.firn_keep_monitoring_days)
-            for name in _ELEMENTARY
+            for name in ELEMENTARY
         ),
     ]
 

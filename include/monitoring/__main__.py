@@ -13,6 +13,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from snowflake.connector.errors import Error as SnowflakeError
 
 from include.logs import start_command
 from include.monitoring.elementary import Elementary, ElementaryError, report_writer
@@ -106,7 +107,7 @@ def watch() -> None:
 
 @app.command()
 def tell() -> None:
-    """Send what was found to the Slack channel of the alerts, each finding once."""
+    """Send what was found to the Slack channel of the alerts, each finding at most once a day."""
     with _one_sentence():
         elementary = Elementary()
         os.environ.update(airflow_environment())
@@ -130,6 +131,8 @@ def _one_sentence() -> Iterator[None]:
         ElementaryError,
         ManifestError,
         MonitoringOffError,
+        SnowflakeError,
+        ValueError,
         WarehouseUnreachableError,
     ) as error:
         errors.print(str(error), style="red")

@@ -203,12 +203,16 @@ def _rows(
     return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 
 
-def _tables(cursor: SnowflakeCursor, database: str, schema: str) -> set[str]:
-    """The tables of a schema; none if there is no such schema or database."""
+def databases(cursor: SnowflakeCursor) -> set[str]:
+    """The databases that there are for the session's role, in upper case."""
     cursor.execute("show databases")
     names = [column.name.lower() for column in cursor.description]
-    databases = {str(row[names.index("name")]).upper() for row in cursor.fetchall()}
-    if database not in databases:
+    return {str(row[names.index("name")]).upper() for row in cursor.fetchall()}
+
+
+def _tables(cursor: SnowflakeCursor, database: str, schema: str) -> set[str]:
+    """The tables of a schema; none if there is no such schema or database."""
+    if database not in databases(cursor):
         return set()
     found = _rows(
         cursor,

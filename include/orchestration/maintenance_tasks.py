@@ -31,7 +31,7 @@ def maintenance_params() -> dict[str, Param]:
 
 @task
 def clear_tables() -> list[dict[str, Any]]:
-    """Delete old rows of loads, runs and rejected rows; how many went."""
+    """Delete old rows of loads, runs, rejected rows and Elementary's results; how many went."""
     from include.maintenance.run import clear_tables
 
     return _told(clear_tables(dry_run=_is_dry_run()))

@@ -151,6 +151,9 @@ def project_fingerprint(variables: Mapping[str, str]) -> str:
                 digest.update(str(file.relative_to(project)).encode() + b"\0")
                 digest.update(hashlib.sha256(file.read_bytes()).digest())
     for name, value in sorted(variables.items()):
-        if name.startswith(("FIRN_", "DBT_")) and name != HEADLESS:
+        # Secrets are there for dbt to hide, and the project reads none.
+        if name.startswith("DBT_ENV_SECRET_") or name == HEADLESS:
+            continue
+        if name.startswith(("FIRN_", "DBT_")):
             digest.update(f"{name}={value}\0".encode())
     return digest.hexdigest()

@@ -7,6 +7,7 @@ its message. With Elementary where its packages are at hand; the tests of the re
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ from typing import Any
 
 import pytest
 
+from include.maintenance.run import clear_tables
+from include.maintenance.tables import ELEMENTARY
 from include.orchestration import local_airflow
 from include.orchestration.environment import SLACK, airflow_environment
 from include.orchestration.local_warehouse import start_warehouse, stop_warehouse
@@ -105,6 +108,7 @@ def test_without_packages_the_rest_is_watched_and_it_is_said(tmp_path: Path) -> 
             "watch": "skipped",
             "tell": "skipped",
             "silence": "success",
+            "complete": "success",
             "report": "success",
         }
         assert "Monitoring is off: FIRN_ELEMENTARY is off" in first.log.read_text()
@@ -196,7 +200,16 @@ def test_every_fault_has_its_message(watched: Platform) -> None:
     assert "*Owners*\\nanalytics-engineering" in together
     assert "cut-off@example.com" not in together
 
-    # Each finding once.
+    # What maintenance clears is there, under the names and with the column that it knows.
+    cleared = {one.what.lower() for one in clear_tables(dry_run=True, settings=watched.settings)}
+    schema = "analytics_dev.test_elementary"
+    assert {f"{schema}.{name}" for name in ELEMENTARY} <= cleared
+
+    # Elementary's page asks no other machine for anything.
+    page = (watched.settings.home / "report" / "elementary.html").read_text(encoding="utf-8")
+    assert not re.search(r"<(?:link|script|img)\b[^>]*(?:href|src)=[\"']https?://", page)
+
+    # Each finding at most once a day.
     assert watched.run(MONITORING).succeeded
     assert watched.messages() == []
 

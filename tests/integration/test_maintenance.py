@@ -231,6 +231,9 @@ def test_what_abandoned_attempts_left_goes_and_a_running_load_keeps_its_own(
         return int(tables[0][0]), len(lane.query(f"list @{STAGE}/{name}/"))
 
     gone, running = attempt("one.csv"), attempt("two.csv")
+    # A pickup that was killed between two stages.
+    picked_up = f"taken/{lane.domain}/orders/taken-0123456789ab"
+    lane.query(f"put 'file://{lane.landing / 'chunk.parquet'}' @{STAGE}/{picked_up}/")
     settings = lane.warehouse.settings()
     assert [one.count for one in clear_stage(dry_run=False, settings=settings)] == [0, 0]
     assert left(gone) == left(running) == (2, 1)
@@ -246,6 +249,7 @@ def test_what_abandoned_attempts_left_goes_and_a_running_load_keeps_its_own(
     assert [one.count for one in planned] == [one.count for one in done]
     assert all(one.count >= 1 for one in done)
     assert left(gone) == (0, 0)
+    assert lane.query(f"list @{STAGE}/{picked_up}/") == []
     assert left(running) == (2, 1)
 
 
@@ -275,6 +279,7 @@ def test_old_files_go_by_the_time_that_counts_for_them(
         _old(landing / "archive" / "sales" / "orders" / moved(181), 0),
         _old(landing / "rejected" / "sales" / "orders" / f"{moved(181)}.reason.txt", 0),
         _old(landing / ".chunks" / "a1", 3, folder=True),
+        _old(landing / ".taken-0123456789ab", 3, folder=True),
         _old(versions / ".20250101_ab", 3, folder=True),
         _old(exports / "gold" / ".orders.20250101_ab", 3),
         _old(tmp_path / "dbt" / "builds" / "sales__orders__1h" / "dbt.log.3", 91),
@@ -288,6 +293,7 @@ def test_old_files_go_by_the_time_that_counts_for_them(
         _old(landing / "archive" / "sales" / "orders" / "of-somebody.csv", 1000),
         _old(landing / "sales" / "orders" / "waiting.csv", 1000),
         _old(landing / ".chunks" / "a2", 1, folder=True),
+        _old(landing / ".taken-ba9876543210", 1, folder=True),
         _old(versions / ".20260101_cd", 1, folder=True),
         _old(versions / "20250101_ef", 1000, folder=True),
         _old(tmp_path / "dbt" / "builds" / "sales__orders__1h" / "dbt.log", 89),

@@ -109,6 +109,9 @@ def test_every_secret_of_the_settings_is_known(
     ):
         assert secret in found, secret
     assert not [secret for secret in found if "not-secret" in secret]
+    # A key stays in its file: it is given to no program as a variable.
+    assert not {KEY.strip(), "MIIEmadeupmadeup", "lineTwoOfTheKey"} & set(secrets(keys=False))
+    assert "made-up-passphrase" in secrets(keys=False)
     assert [len(one) for one in found] == sorted(map(len, found), reverse=True)
 
 

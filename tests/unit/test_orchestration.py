@@ -134,6 +134,8 @@ class TestManifest:
         (project / "target" / "compiled.sql").write_text("select 1")
         assert project_fingerprint(with_project) == before
         assert project_fingerprint(with_project | {"FIRN_TARGET": "prod"}) != before
+        # What tasks give dbt to hide is not read by the project.
+        assert project_fingerprint(with_project | {"DBT_ENV_SECRET_FIRN_0": "x"}) == before
 
     def test_a_missing_manifest_says_how_to_write_it(self, variables: dict[str, str]) -> None:
         with pytest.raises(FileNotFoundError, match=r"python -m include\.orchestration manifest"):
