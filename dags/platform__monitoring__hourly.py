@@ -2,7 +2,8 @@
 
 Elementary measures volumes, columns, schemas and the age of sources, and tells Slack what it found,
 each at most once a day. A pipeline whose next run is overdue is told of too. In the end the pages
-about all pipelines are written anew. Without Elementary's packages its tasks are skipped, and say so.
+about all pipelines are written anew. Without Elementary's packages its tasks are skipped, and say
+so.
 """
 
 from __future__ import annotations
