@@ -21,6 +21,7 @@ from include.orchestration.local_warehouse import start_warehouse, stop_warehous
 from include.orchestration.manifest import manifest_path, read_manifest
 from include.orchestration.project import Project
 from include.orchestration.single_run import DagRunOutcome, run_dag
+from include.warehouse.catalogue import existing
 from include.warehouse.connection import ConnectionSettings, connect
 
 
@@ -123,7 +124,8 @@ def _run_one(
 
 def _existing(settings: ConnectionSettings, project: Project) -> set[str]:
     """The incremental models that have a table already."""
-    tables = _tables(settings, settings.database)
+    with connect(settings) as connection, connection.cursor() as cursor:
+        tables = existing(cursor, project.relations.values())
     return {
         unique_id
         for unique_id in project.incremental
@@ -131,33 +133,18 @@ def _existing(settings: ConnectionSettings, project: Project) -> set[str]:
     }
 
 
-def _tables(settings: ConnectionSettings, *databases: str) -> set[str]:
-    """The tables and views of databases, by their whole names."""
-    found: set[str] = set()
-    with connect(settings) as connection, connection.cursor() as cursor:
-        for database in databases:
-            # Databases are named by the dbt project, not by a user.
-            cursor.execute(
-                f"select upper('{database}.' || table_schema || '.' || table_name)"  # noqa: S608
-                f" from {database}.information_schema.tables"
-            )
-            found |= {str(row[0]) for row in cursor.fetchall()}
-    return found
-
-
 def _rows(settings: ConnectionSettings, relations: Sequence[str]) -> int:
     """How many rows there are in some relations together; those that do not exist hold none."""
-    databases = {relation.split(".")[0] for relation in relations}
-    there = _tables(settings, *databases)
-    # Relations are named by the dbt project, not by a user.
-    counts = " union all ".join(
-        f"select count(*) from {relation}"  # noqa: S608
-        for relation in relations
-        if relation.upper() in there
-    )
-    if not counts:
-        return 0
     with connect(settings) as connection, connection.cursor() as cursor:
+        there = existing(cursor, relations)
+        # Relations are named by the dbt project, not by a user.
+        counts = " union all ".join(
+            f"select count(*) from {relation}"  # noqa: S608
+            for relation in relations
+            if relation.upper() in there
+        )
+        if not counts:
+            return 0
         cursor.execute(counts)
         return sum(int(row[0]) for row in cast("list[tuple[int]]", cursor.fetchall()))
 

@@ -15,6 +15,7 @@ from include.ingestion.raw import LOADS, REJECTED_ROWS
 from include.logs import event
 from include.maintenance.settings import Retention
 from include.orchestration.run_summary import TABLE as RUN_SUMMARY
+from include.warehouse.catalogue import existing
 
 if TYPE_CHECKING:
     from snowflake.connector.cursor import SnowflakeCursor
@@ -149,16 +150,9 @@ def apply(cursor: SnowflakeCursor, tables: Sequence[RetainedTable]) -> list[Remo
 
 
 def _existing(cursor: SnowflakeCursor, tables: Sequence[RetainedTable]) -> list[RetainedTable]:
-    existing = []
-    for table in tables:
-        database, schema, name = table.name.split(".")
-        cursor.execute(
-            f"select count(*) from {database}.information_schema.tables"
-            " where table_schema = %(schema)s and table_name = %(name)s",
-            {"schema": schema.upper(), "name": name.upper()},
-        )
-        if cursor.fetchall()[0][0]:
-            if table.prepare:
-                cursor.execute(table.prepare)
-            existing.append(table)
-    return existing
+    there = existing(cursor, [table.name for table in tables])
+    found = [table for table in tables if table.name.upper() in there]
+    for table in found:
+        if table.prepare:
+            cursor.execute(table.prepare)
+    return found

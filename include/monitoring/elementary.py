@@ -14,10 +14,10 @@ from typing import Any
 
 import yaml
 
-from include.monitoring.history import databases
 from include.monitoring.switch import MonitoringOffError, Switch, monitoring_switch
 from include.orchestration.environment import airflow_environment
 from include.orchestration.manifest import MONITORING, ensure_manifest, read_manifest
+from include.warehouse.catalogue import existing
 from include.warehouse.connection import REPOSITORY, ConnectionSettings, connect, get_settings
 
 PROJECT = REPOSITORY / "dbt"
@@ -90,28 +90,14 @@ class Elementary:
                 (read,) = node["depends_on"]["nodes"]
                 of = manifest["sources"].get(read) or manifest["nodes"][read]
                 tests[of["relation_name"].upper()].append(node["name"])
-        there = self._existing({*sources, *tests})
+        with connect(self.settings) as connection, connection.cursor() as cursor:
+            there = existing(cursor, {*sources, *tests})
         if selected := [one for table, names in sources.items() if table in there for one in names]:
             # 1 is a source that is too old, which is a finding and no failure.
             self._dbt("source", "freshness", "--select", *selected, good=(0, 1))
         if selected := [one for table, names in tests.items() if table in there for one in names]:
             self._dbt("test", "--select", *selected)
         return sorted({*sources, *tests} - there)
-
-    def _existing(self, tables: set[str]) -> set[str]:
-        """Those of some tables that exist, by their whole names in upper case."""
-        found: set[str] = set()
-        with connect(self.settings) as connection, connection.cursor() as cursor:
-            # Not every account has the share that tpch reads.
-            wanted = {table.split(".")[0] for table in tables}
-            for database in sorted(wanted & databases(cursor)):
-                # Databases are named by the dbt project, not by a user.
-                cursor.execute(
-                    f"select upper('{database}.' || table_schema || '.' || table_name)"  # noqa: S608
-                    f" from {database}.information_schema.tables"
-                )
-                found |= {str(row[0]) for row in cursor.fetchall()}
-        return tables & found
 
     def write_report(self, file: Path) -> None:
         """Write Elementary's report, one page without anything beside it.

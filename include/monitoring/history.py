@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from include.orchestration.run_summary import FAILED, SUCCESS, TABLE, WARNING, WHOLE, Layer
+from include.warehouse.catalogue import databases
 from include.warehouse.connection import ConnectionSettings, connect
 
 if TYPE_CHECKING:
@@ -201,13 +202,6 @@ def _rows(
     cursor.execute(sql, dict(values) if values else None)
     names = [column.name.lower() for column in cursor.description]
     return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
-
-
-def databases(cursor: SnowflakeCursor) -> set[str]:
-    """The databases that there are for the session's role, in upper case."""
-    cursor.execute("show databases")
-    names = [column.name.lower() for column in cursor.description]
-    return {str(row[names.index("name")]).upper() for row in cursor.fetchall()}
 
 
 def _tables(cursor: SnowflakeCursor, database: str, schema: str) -> set[str]:

@@ -9,15 +9,18 @@ from __future__ import annotations
 
 import io
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
+from snowflake.connector.errors import ProgrammingError
 
 from include.orchestration.builds import NodeResult
 from include.orchestration.project import LAYERS, Project
+from include.warehouse.catalogue import existing
 from include.warehouse.connection import ConnectionSettings, connect, get_settings
 
 if TYPE_CHECKING:
@@ -55,6 +58,10 @@ _COLUMNS = {
     "problems": "varchar",
     "recorded_at": "timestamp_ntz not null",
 }
+CREATE = "create table if not exists {} ({})".format(
+    TABLE, ", ".join(f"{name} {kind}" for name, kind in _COLUMNS.items())
+)
+"""Makes the table; its schema must be there."""
 
 
 @dataclass(frozen=True)
@@ -316,22 +323,28 @@ def summarize(
 
 
 def _row_counts(cursor: SnowflakeCursor, relations: Sequence[str]) -> dict[str, int]:
-    """The rows of the relations that exist, by their names in upper case."""
-    existing: set[str] = set()
-    for database in sorted({relation.split(".")[0] for relation in relations}):
-        cursor.execute(
-            f"select upper('{database}.' || table_schema || '.' || table_name)"
-            f" from {database}.information_schema.tables"
-        )
-        existing |= {str(row[0]) for row in cursor.fetchall()}
+    """The rows of the relations that can be counted, by their names in upper case."""
+    there = existing(cursor, relations)
     counts = [
         f"select '{relation.upper()}', count(*) from {relation}"
         for relation in relations
-        if relation.upper() in existing
+        if relation.upper() in there
     ]
     if not counts:
         return {}
-    cursor.execute(" union all ".join(counts))
+    try:
+        return _counted(cursor, " union all ".join(counts))
+    except ProgrammingError:
+        # A view over a table that is gone: it alone has no number.
+        found: dict[str, int] = {}
+        for count in counts:
+            with suppress(ProgrammingError):
+                found |= _counted(cursor, count)
+        return found
+
+
+def _counted(cursor: SnowflakeCursor, sql: str) -> dict[str, int]:
+    cursor.execute(sql)
     return {str(name): int(count) for name, count in cursor.fetchall()}
 
 
@@ -375,9 +388,8 @@ def _loads(cursor: SnowflakeCursor, run: Run, sources: Collection[str]) -> Loads
 
 def _record(cursor: SnowflakeCursor, run: Run, found: Sequence[Layer], target: str) -> None:
     """The run's rows in place of those that an earlier try recorded."""
-    columns = ", ".join(f"{name} {kind}" for name, kind in _COLUMNS.items())
     cursor.execute("create schema if not exists RAW.META")
-    cursor.execute(f"create table if not exists {TABLE} ({columns})")
+    cursor.execute(CREATE)
     recorded = _naive(datetime.now(UTC))
     of_run = {"dag_id": run.dag_id, "run_id": run.run_id}
     lines = [

@@ -22,6 +22,7 @@ from include.maintenance.tables import ELEMENTARY
 from include.orchestration import local_airflow
 from include.orchestration.environment import SLACK, airflow_environment
 from include.orchestration.local_warehouse import start_warehouse, stop_warehouse
+from include.orchestration.run_summary import CREATE
 from include.orchestration.single_run import DagRunOutcome, run_dag
 from include.sample_data import forex
 from include.warehouse.connection import ConnectionSettings, connect
@@ -98,7 +99,7 @@ def remember_a_run(platform: Platform, dag_id: str, began: datetime) -> None:
 
 def test_without_packages_the_rest_is_watched_and_it_is_said(tmp_path: Path) -> None:
     with platform(tmp_path, FIRN_ELEMENTARY="off") as here:
-        here.sql("create schema if not exists raw.meta", _summary_table())
+        here.sql("create schema if not exists raw.meta", CREATE)
         began = datetime.now(UTC) - timedelta(days=3)
         remember_a_run(here, "retail__sales__daily", began)
         first = here.run(MONITORING)
@@ -121,13 +122,6 @@ def test_without_packages_the_rest_is_watched_and_it_is_said(tmp_path: Path) -> 
         # Told once, until it has run again.
         assert here.run(MONITORING).succeeded
         assert here.messages() == []
-
-
-def _summary_table() -> str:
-    from include.orchestration.run_summary import _COLUMNS, TABLE
-
-    columns = ", ".join(f"{name} {kind}" for name, kind in _COLUMNS.items())
-    return f"create table if not exists {TABLE} ({columns})"
 
 
 # -- with Elementary -------------------------------------------------------------------------------

@@ -20,6 +20,7 @@ from include.maintenance import staged
 from include.maintenance.files import remove_files, retained_files
 from include.maintenance.run import clear_stage, clear_tables
 from include.maintenance.settings import Retention, RetentionError
+from include.orchestration.run_summary import CREATE
 from include.orchestration.run_summary import TABLE as RUN_SUMMARY
 from include.warehouse.connection import ConnectionSettings
 from tests.integration.test_ingestion_database import Game
@@ -188,14 +189,14 @@ def test_rejected_rows_go_by_their_age_and_their_load_stays(lane: Lane) -> None:
 
 def test_runs_go_by_the_time_they_were_recorded(warehouse: Warehouse, lane: Lane) -> None:
     lane.query("create schema if not exists RAW.META")
-    lane.query(
-        f"create table if not exists {RUN_SUMMARY} (dag_id varchar, recorded_at timestamp_ntz)"
-    )
+    lane.query(CREATE)
     dag = lane.domain
     for days in (401, 399):
         lane.query(
-            f"insert into {RUN_SUMMARY} (dag_id, recorded_at)"
-            f" values ('{dag}', dateadd(day, -{days}, sysdate()))"
+            f"insert into {RUN_SUMMARY} (dag_id, run_id, domain, target, layer, position, status,"
+            " table_count, tests_passed, tests_warned, tests_failed, tests_skipped, recorded_at)"
+            f" select '{dag}', '{days}', 'sales', 'local', 'run', 1, 'success', 0, 0, 0, 0, 0,"
+            f" dateadd(day, -{days}, sysdate())"
         )
     assert clear(lane)[RUN_SUMMARY] == 1
     assert lane.query(f"select count(*) from {RUN_SUMMARY} where dag_id = '{dag}'") == [(1,)]
