@@ -2,17 +2,41 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import Any
 from uuid import uuid4
 
 import pytest
+from dbt_common import behavior_flags
 
 from tests.conftest import Warehouse
 
 Sql = Callable[[str], list[Any]]
 """Runs one statement and gives its rows."""
+
+
+def _module_that_called() -> str:
+    """What dbt finds out for each of its flags, at each command, by reading the source of every frame.
+
+    In a test's process the stack is deep and Airflow's modules are many: it took seconds a command.
+    """
+    frame = sys._getframe(1)
+    while frame.f_back and frame.f_globals["__name__"] == behavior_flags.__name__:
+        frame = frame.f_back
+    return str(frame.f_globals["__name__"])
+
+
+@pytest.fixture(scope="session", autouse=True)
+def dbt_reads_no_stack() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            behavior_flags.BehaviorFlagRendered,
+            "_default_source",
+            staticmethod(_module_that_called),
+        )
+        yield
 
 
 @pytest.fixture
