@@ -18,7 +18,7 @@ Sql = Callable[[str], list[Any]]
 
 
 def _module_that_called() -> str:
-    """What dbt finds out for each of its flags, at each command, by reading the source of every frame.
+    """What dbt finds out for each of its flags, by reading the source of every frame.
 
     In a test's process the stack is deep and Airflow's modules are many: it took seconds a command.
     """
