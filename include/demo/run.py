@@ -243,7 +243,7 @@ def _print_next(console: Console, settings: ConnectionSettings, *, started: bool
         "  make demo   again: only what is new is loaded and merged",
         "  make up     the warehouse and Airflow, with the DAGs on its page; make down stops them",
         f'  .venv/bin/python -m include.warehouse sql "{query}"   while the warehouse runs',
-        "  make report the state of every pipeline, as pages that open from disk",
+        "  make report  the state of every pipeline, as pages that open from disk",
         "  README.md   where things are, and how to connect a Snowflake account",
         "",
         f"The warehouse {state}; its data stays in {settings.warehouse_home}.",
