@@ -26,6 +26,7 @@ from include.variables import env_file as env_file
 
 APPLICATION = "firn"
 LOCAL_HOST = "127.0.0.1"
+LOCAL_ACCOUNT = "local"
 MAX_QUERY_TAG_LENGTH = 2000  # characters; longer ones are refused by Snowflake
 
 Target = Literal["local", "dev", "ci", "prod"]
@@ -128,8 +129,14 @@ class ConnectionSettings(BaseSettings):
 
     @property
     def is_local(self) -> bool:
-        """Whether the target is the local warehouse."""
-        return self.firn_target == "local"
+        """Whether the warehouse is the local one; it can also play the account of a target."""
+        return self.firn_target == "local" or self.is_rehearsal
+
+    @property
+    def is_rehearsal(self) -> bool:
+        """Whether the local warehouse plays the account of dev, ci or prod."""
+        account = (self.snowflake_account or "").lower()
+        return self.firn_target != "local" and account == LOCAL_ACCOUNT
 
     @property
     def database(self) -> str:
@@ -223,9 +230,9 @@ class ConnectionSettings(BaseSettings):
         }
         if self.is_local:
             arguments |= {
-                "account": "local",
-                "user": "firn",
-                "password": "firn",
+                "account": LOCAL_ACCOUNT,
+                "user": APPLICATION,
+                "password": APPLICATION,
                 "host": LOCAL_HOST,
                 "port": self.port,
                 "protocol": "http",
@@ -276,6 +283,8 @@ class ConnectionSettings(BaseSettings):
         }
         if self.is_local:
             variables |= _past_the_proxy(os.environ)
+            if self.is_rehearsal:
+                variables["SNOWFLAKE_ACCOUNT"] = LOCAL_ACCOUNT
         else:
             variables |= {
                 "SNOWFLAKE_ACCOUNT": self.snowflake_account,
@@ -296,23 +305,26 @@ class ConnectionSettings(BaseSettings):
 
     def _problems(self) -> list[str]:
         """What is missing or contradictory for the target, one sentence each."""
-        if self.is_local:
+        if self.firn_target == "local":
             return []
+        required = {
+            "SNOWFLAKE_ACCOUNT": (self.snowflake_account, "your account identifier"),
+            "SNOWFLAKE_USER": (self.snowflake_user, "the user to log in as"),
+            "SNOWFLAKE_WAREHOUSE": (self.snowflake_warehouse, "the warehouse to run on"),
+        }
         problems = [
             f"{name} is not set, and target {self.target} needs it: "
             f"set it to {meaning}, or set FIRN_TARGET=local to work without an account."
-            for name, value, meaning in (
-                ("SNOWFLAKE_ACCOUNT", self.snowflake_account, "your account identifier"),
-                ("SNOWFLAKE_USER", self.snowflake_user, "the user to log in as"),
-                ("SNOWFLAKE_WAREHOUSE", self.snowflake_warehouse, "the warehouse to run on"),
-            )
-            if not value
+            for name, (value, meaning) in required.items()
+            if not value and not self.is_rehearsal
         ]
         if self.target == "ci" and self.firn_pr_number is None:
             problems.append(
                 "FIRN_PR_NUMBER is not set, and target ci names its schemas after it: "
                 "set it to the number of the pull request."
             )
+        if self.is_rehearsal:
+            return problems
         account = (self.snowflake_account or "").lower()
         if account.endswith((".snowflakecomputing.com", ".snowflakecomputing.cn")):
             problems.append(

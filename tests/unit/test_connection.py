@@ -283,6 +283,51 @@ def test_dbt_connects_locally_as_the_connector_does_with_nothing_set() -> None:
     assert credentials.schema == get_settings().default_schema
 
 
+@pytest.mark.parametrize("handed_on", [False, True], ids=["by hand", "by a command"])
+@pytest.mark.parametrize(
+    ("target", "database", "schema"),
+    [
+        ("dev", "ANALYTICS_DEV", "ada"),
+        ("ci", "ANALYTICS_CI", "pr_7"),
+        ("prod", "ANALYTICS", "public"),
+    ],
+)
+def test_the_local_warehouse_plays_an_account(
+    clean_environment: pytest.MonkeyPatch,
+    key_file: Path,
+    target: str,
+    database: str,
+    schema: str,
+    handed_on: bool,
+) -> None:
+    set_all(clean_environment, authentications(key_file)["password chosen"])
+    set_all(clean_environment, {"SNOWFLAKE_ACCOUNT": "local", "FIRN_TARGET": target})
+    set_all(
+        clean_environment,
+        {"FIRN_PR_NUMBER": "7", "FIRN_USER": "ada", "FIRN_LOCAL_PORT": "9123"}
+        | {"SNOWFLAKE_ROLE": "transformer", "SNOWFLAKE_HOST": "firn.example.com"},
+    )
+    settings = get_settings()
+    arguments = settings.connector_arguments()
+    environment = dict(os.environ) | (settings.environment() if handed_on else {})
+    credentials = dbt_credentials(environment)
+
+    assert settings.is_local
+    assert (arguments["host"], arguments["port"], arguments["protocol"]) == (
+        "127.0.0.1",
+        9123,
+        "http",
+    )
+    assert (credentials.database, credentials.schema) == (database, schema)
+    for name in ("account", "user", "password", "host", "port", "protocol", "database"):
+        assert getattr(credentials, name) == arguments[name], name
+    for name in ("role", "warehouse", "authenticator", "private_key_path"):
+        assert getattr(credentials, name) is None, name
+    tag = {"application": "firn", "target": target}
+    assert json.loads(credentials.query_tag or "") == tag
+    assert json.loads(arguments["session_parameters"]["QUERY_TAG"]) == tag
+
+
 def test_dbt_s_local_port_and_threads_are_the_settings(
     clean_environment: pytest.MonkeyPatch,
 ) -> None:
@@ -305,6 +350,27 @@ def test_a_child_reads_the_same_settings(
     set_all(clean_environment, parent.environment())
     assert get_settings().connector_arguments() == parent.connector_arguments()
     assert get_settings().home == parent.home
+
+
+def test_a_child_of_a_rehearsal_rehearses_and_gets_no_secret(
+    clean_environment: pytest.MonkeyPatch,
+) -> None:
+    set_all(clean_environment, ACCOUNT | {"SNOWFLAKE_PASSWORD": PASSWORD, "FIRN_TARGET": "prod"})
+    clean_environment.setenv("SNOWFLAKE_ACCOUNT", "LOCAL")
+    environment = get_settings().environment()
+    given = {name: value for name, value in environment.items() if name.startswith("SNOWFLAKE_")}
+    assert given == {"SNOWFLAKE_ACCOUNT": "local"}
+    assert environment["NO_PROXY"].endswith("127.0.0.1")
+
+
+def test_a_rehearsal_of_ci_still_needs_its_number(clean_environment: pytest.MonkeyPatch) -> None:
+    set_all(clean_environment, {"SNOWFLAKE_ACCOUNT": "local", "FIRN_TARGET": "ci"})
+    assert problems() == [
+        (
+            "FIRN_PR_NUMBER is not set, and target ci names its schemas after it: "
+            "set it to the number of the pull request."
+        )
+    ]
 
 
 def test_a_local_child_gets_no_account_and_asks_no_proxy(
