@@ -147,7 +147,12 @@ class Orders:
         asyncio.get_running_loop().call_later(seconds, self._end_if_abandoned, order)
 
     def _end_if_abandoned(self, order: Order) -> None:
-        if order.delivered or order.wanted(self._abandoned_seconds):
+        if order.delivered:
+            return
+        if order.wanted(self._abandoned_seconds):
+            # The loop's clock lags, so that a timer can be early; whoever still waits watches anew.
+            if not order.waiting:
+                self._watch(order, 0.1)
             return
         if order.answer.done():
             self._orders.pop(order.request_id, None)
