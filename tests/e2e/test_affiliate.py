@@ -5,24 +5,16 @@ The tests of this file build on each other's warehouse in the order they stand i
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
 from tenacity import Retrying, stop_after_delay, wait_fixed
 
-from include.orchestration import local_airflow
-from include.orchestration.environment import airflow_environment
-from include.orchestration.local_warehouse import start_warehouse, stop_warehouse
-from include.orchestration.single_run import run_dag
 from include.sample_data import affiliate
-from include.warehouse.connection import ConnectionSettings, connect
-from tests.conftest import free_port
+from tests.e2e.airflow import Prepared, prepared
 from tests.e2e.scheduler import Scheduler, scheduler
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
@@ -33,11 +25,7 @@ WEB, SCRAPERS, COMMISSION = (
 PATIENCE_SECONDS = 600
 
 
-@dataclass(frozen=True)
-class Pipelines:
-    settings: ConnectionSettings
-    variables: dict[str, str]
-
+class Pipelines(Prepared):
     @property
     def landing(self) -> Path:
         return self.settings.home / "landing" / "affiliate"
@@ -46,11 +34,6 @@ class Pipelines:
         unfinished = self.landing / source / f".{name}"
         unfinished.write_text("\n".join(lines) + "\n", "utf-8")
         unfinished.rename(self.landing / source / name)
-
-    def sql(self, statement: str) -> list[tuple[Any, ...]]:
-        with connect(self.settings) as connection, connection.cursor() as cursor:
-            cursor.execute(statement)
-            return [tuple(row) for row in cursor.fetchall()]
 
     def commission(self, source: str) -> float:
         [(amount,)] = self.sql(
@@ -63,28 +46,18 @@ class Pipelines:
 
 @pytest.fixture(scope="module")
 def pipelines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipelines]:
-    settings = ConnectionSettings(
-        firn_home=tmp_path_factory.mktemp("firn"), firn_local_port=free_port(), firn_user="test"
-    )
-    os.environ["FIRN_AIRFLOW_PORT"] = str(free_port())
-    variables = airflow_environment(headless=True, settings=settings)
-    try:
-        assert start_warehouse(variables)
-        found = Pipelines(settings, variables)
-        affiliate.deliver(settings.home / "landing", days=2, rows=60)
+    with prepared(tmp_path_factory.mktemp("firn")) as here:
+        found = Pipelines(here.settings, here.variables)
+        affiliate.deliver(found.settings.home / "landing", days=2, rows=60)
         for file in (found.landing / "manual").iterdir():
             file.unlink()
-        local_airflow.prepare(variables)
         yield found
-    finally:
-        stop_warehouse(variables)
-        del os.environ["FIRN_AIRFLOW_PORT"]
 
 
 def test_web_traffic_is_built_without_what_may_miss_and_what_is_excluded(
     pipelines: Pipelines,
 ) -> None:
-    outcome = run_dag(WEB, pipelines.variables, conf={"exclude_sources": ["voluum"]})
+    outcome = pipelines.run_dag(WEB, exclude_sources=["voluum"])
     assert outcome.succeeded, "\n".join(outcome.last_lines(40))
     skipped = {task for task, state in outcome.tasks.items() if state == "skipped"}
     assert skipped == {

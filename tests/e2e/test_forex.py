@@ -5,22 +5,15 @@ The second test goes on where the first one ended.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
 
 import pytest
 
 from include.ingestion.sources import load_domain
-from include.orchestration import local_airflow
 from include.orchestration.builds import NodeResult, builds_folder, read_run_results
-from include.orchestration.environment import airflow_environment
-from include.orchestration.local_warehouse import start_warehouse, stop_warehouse
-from include.orchestration.single_run import DagRunOutcome, run_dag
+from include.orchestration.single_run import DagRunOutcome
 from include.sample_data import forex
-from include.warehouse.connection import ConnectionSettings, connect
-from tests.conftest import free_port
+from tests.e2e.airflow import Prepared, prepared
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
@@ -35,37 +28,18 @@ INCREMENTAL = (
 )
 
 
-@dataclass(frozen=True)
-class Pipeline:
-    settings: ConnectionSettings
-    variables: dict[str, str]
-
+class Pipeline(Prepared):
     def run(self) -> tuple[DagRunOutcome, dict[str, NodeResult]]:
         """The outcome, and each node's result by name."""
-        outcome = run_dag(DAG, self.variables)
+        outcome = self.run_dag(DAG)
         results = read_run_results(builds_folder(DAG, self.variables)) if outcome.built else []
         return outcome, {node.name: node for node in results}
-
-    def sql(self, statement: str) -> list[tuple[Any, ...]]:
-        with connect(self.settings) as connection, connection.cursor() as cursor:
-            cursor.execute(statement)
-            return [tuple(row) for row in cursor.fetchall()]
 
 
 @pytest.fixture(scope="module")
 def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipeline]:
-    settings = ConnectionSettings(
-        firn_home=tmp_path_factory.mktemp("firn"), firn_local_port=free_port(), firn_user="test"
-    )
-    os.environ["FIRN_AIRFLOW_PORT"] = str(free_port())
-    variables = airflow_environment(headless=True, settings=settings)
-    try:
-        assert start_warehouse(variables)
-        local_airflow.prepare(variables)
-        yield Pipeline(settings, variables)
-    finally:
-        stop_warehouse(variables)
-        del os.environ["FIRN_AIRFLOW_PORT"]
+    with prepared(tmp_path_factory.mktemp("firn")) as here:
+        yield Pipeline(here.settings, here.variables)
 
 
 def test_chunks_of_a_delivery_become_marts(pipeline: Pipeline) -> None:

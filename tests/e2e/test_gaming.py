@@ -11,7 +11,6 @@ import subprocess
 import sys
 import urllib.request
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -19,14 +18,11 @@ from sqlalchemy.engine import Engine
 from tenacity import Retrying, stop_after_delay, wait_fixed
 
 from include.ingestion.database import database_url, open_engine
-from include.orchestration import local_airflow
 from include.orchestration.builds import builds_folder, read_run_results
-from include.orchestration.environment import REPOSITORY, SLACK, airflow_environment
-from include.orchestration.local_warehouse import start_warehouse, stop_warehouse
-from include.orchestration.single_run import DagRunOutcome, run_dag
+from include.orchestration.environment import REPOSITORY, SLACK
+from include.orchestration.single_run import DagRunOutcome
 from include.sample_data import gaming
-from include.warehouse.connection import ConnectionSettings, connect
-from tests.conftest import free_port
+from tests.e2e.airflow import Prepared, prepared
 from tests.slack import PROXIES, serving
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
@@ -38,30 +34,21 @@ RANGE = {
 }
 
 
-@dataclass(frozen=True)
-class Pipeline:
-    settings: ConnectionSettings
-    variables: dict[str, str]
-
+class Pipeline(Prepared):
     def run(self, dag: str, **conf: Any) -> DagRunOutcome:
-        return run_dag(dag, self.variables, conf=conf)
+        return self.run_dag(dag, **conf)
 
     def run_and_listen(self, dag: str, **conf: Any) -> tuple[DagRunOutcome, list[str]]:
         """A run that is connected to Slack, and the messages it sends."""
         variables = {name: value for name, value in self.variables.items() if name not in PROXIES}
         with serving() as slack:
-            outcome = run_dag(dag, variables | {SLACK: slack.connection}, conf=conf)
+            outcome = self.run_dag(dag, variables=variables | {SLACK: slack.connection}, **conf)
             return outcome, slack.texts
 
     def operational(self) -> Engine:
         """The game's database, a SQLite file, which has no schemas."""
         engine = open_engine(database_url("gaming", self.settings), "gaming")
         return engine.execution_options(schema_translate_map={gaming.SCHEMA: None})
-
-    def sql(self, statement: str) -> list[tuple[Any, ...]]:
-        with connect(self.settings) as connection, connection.cursor() as cursor:
-            cursor.execute(statement)
-            return [tuple(row) for row in cursor.fetchall()]
 
     def mart(self) -> list[tuple[Any, ...]]:
         rows = self.sql("select * from analytics_dev.test_mart.mart_user_activity_hourly")
@@ -70,19 +57,10 @@ class Pipeline:
 
 @pytest.fixture(scope="module")
 def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipeline]:
-    settings = ConnectionSettings(
-        firn_home=tmp_path_factory.mktemp("firn"), firn_local_port=free_port(), firn_user="test"
-    )
-    os.environ["FIRN_AIRFLOW_PORT"] = str(free_port())
-    variables = airflow_environment(headless=True, settings=settings)
-    try:
-        assert start_warehouse(variables)
-        gaming.fill(20, 2, settings=settings)
-        local_airflow.prepare(variables)
-        yield Pipeline(settings, variables)
-    finally:
-        stop_warehouse(variables)
-        del os.environ["FIRN_AIRFLOW_PORT"]
+    with prepared(tmp_path_factory.mktemp("firn")) as here:
+        found = Pipeline(here.settings, here.variables)
+        gaming.fill(20, 2, settings=found.settings)
+        yield found
 
 
 def test_purchases_then_spins_become_activity(pipeline: Pipeline) -> None:

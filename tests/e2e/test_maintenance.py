@@ -2,42 +2,28 @@
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
 from include.ingestion.loader import load_source
 from include.ingestion.sources import load_domain
-from include.orchestration import local_airflow
-from include.orchestration.environment import airflow_environment, dbt_executable, dbt_project
-from include.orchestration.local_warehouse import start_warehouse, stop_warehouse
-from include.orchestration.single_run import DagRunOutcome, run_dag
+from include.orchestration.environment import dbt_executable, dbt_project
+from include.orchestration.single_run import DagRunOutcome
 from include.sample_data import forex
-from include.warehouse.connection import ConnectionSettings, connect
-from tests.conftest import free_port
+from tests.e2e.airflow import Prepared, prepared
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
 DAG = "platform__maintenance__daily"
 
 
-@dataclass(frozen=True)
-class Platform:
-    settings: ConnectionSettings
-    variables: dict[str, str]
-
+class Platform(Prepared):
     def run(self, **conf: Any) -> DagRunOutcome:
-        return run_dag(DAG, self.variables, conf=conf)
-
-    def sql(self, statement: str) -> list[tuple[Any, ...]]:
-        with connect(self.settings) as connection, connection.cursor() as cursor:
-            cursor.execute(statement)
-            return [tuple(row) for row in cursor.fetchall()]
+        return self.run_dag(DAG, **conf)
 
     def counts(self) -> tuple[int, int]:
         """Loads, rejected rows."""
@@ -68,18 +54,8 @@ class Platform:
 
 @pytest.fixture(scope="module")
 def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
-    settings = ConnectionSettings(
-        firn_home=tmp_path_factory.mktemp("firn"), firn_local_port=free_port(), firn_user="test"
-    )
-    os.environ["FIRN_AIRFLOW_PORT"] = str(free_port())
-    variables = airflow_environment(headless=True, settings=settings)
-    try:
-        assert start_warehouse(variables)
-        local_airflow.prepare(variables)
-        yield Platform(settings, variables)
-    finally:
-        stop_warehouse(variables)
-        del os.environ["FIRN_AIRFLOW_PORT"]
+    with prepared(tmp_path_factory.mktemp("firn")) as here:
+        yield Platform(here.settings, here.variables)
 
 
 def test_a_night_of_maintenance(platform: Platform) -> None:

@@ -13,20 +13,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from include.maintenance.run import clear_tables
 from include.maintenance.tables import ELEMENTARY
-from include.orchestration import local_airflow
-from include.orchestration.environment import SLACK, airflow_environment
-from include.orchestration.local_warehouse import start_warehouse, stop_warehouse
+from include.orchestration.environment import SLACK
 from include.orchestration.run_summary import CREATE
-from include.orchestration.single_run import DagRunOutcome, run_dag
 from include.sample_data import forex
-from include.warehouse.connection import ConnectionSettings, connect
-from tests.conftest import free_port
+from tests.e2e.airflow import Prepared, prepared
 from tests.slack import PROXIES, Slack, serving
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
@@ -39,19 +34,8 @@ DAYS = 15
 
 
 @dataclass(frozen=True)
-class Platform:
-    settings: ConnectionSettings
-    variables: dict[str, str]
+class Platform(Prepared):
     slack: Slack
-
-    def run(self, dag_id: str) -> DagRunOutcome:
-        return run_dag(dag_id, self.variables)
-
-    def sql(self, *statements: str) -> list[tuple[Any, ...]]:
-        with connect(self.settings) as connection, connection.cursor() as cursor:
-            for statement in statements:
-                cursor.execute(statement)
-            return [tuple(row) for row in cursor.fetchall()]
 
     def messages(self) -> list[str]:
         """What Slack got since the last call."""
@@ -62,23 +46,10 @@ class Platform:
 
 @contextmanager
 def platform(home: Path, **more: str) -> Iterator[Platform]:
-    settings = ConnectionSettings(
-        firn_home=home, firn_local_port=free_port(), firn_user="test", firn_target="local"
-    )
-    with serving() as slack, pytest.MonkeyPatch.context() as environment:
-        environment.setenv("FIRN_AIRFLOW_PORT", str(free_port()))
-        environment.setenv(SLACK, slack.connection)
-        for name, value in more.items():
-            environment.setenv(name, value)
-        for name in PROXIES:
-            environment.delenv(name, raising=False)
-        variables = airflow_environment(headless=True, settings=settings)
-        try:
-            assert start_warehouse(variables)
-            local_airflow.prepare(variables)
-            yield Platform(settings, variables, slack)
-        finally:
-            stop_warehouse(variables)
+    with serving() as slack:
+        direct: dict[str, str | None] = dict.fromkeys(PROXIES)
+        with prepared(home, **direct, **more, **{SLACK: slack.connection}) as here:
+            yield Platform(here.settings, here.variables, slack)
 
 
 def remember_a_run(platform: Platform, dag_id: str, began: datetime) -> None:
@@ -102,7 +73,7 @@ def test_without_packages_the_rest_is_watched_and_it_is_said(tmp_path: Path) -> 
         here.sql("create schema if not exists raw.meta", CREATE)
         began = datetime.now(UTC) - timedelta(days=3)
         remember_a_run(here, "retail__sales__daily", began)
-        first = here.run(MONITORING)
+        first = here.run_dag(MONITORING)
         assert first.succeeded, "\n".join(first.last_lines(40))
         assert first.tasks == {
             "build": "skipped",
@@ -120,7 +91,7 @@ def test_without_packages_the_rest_is_watched_and_it_is_said(tmp_path: Path) -> 
         assert "Monitoring is off" in page
 
         # Told once, until it has run again.
-        assert here.run(MONITORING).succeeded
+        assert here.run_dag(MONITORING).succeeded
         assert here.messages() == []
 
 
@@ -135,19 +106,19 @@ def watched(
     home = tmp_path_factory.mktemp("firn")
     with platform(home, FIRN_DBT_PACKAGES_DIR=str(packages)) as here:
         forex.deliver(1, 3_000, settings=here.settings)
-        assert here.run(FOREX).succeeded
+        assert here.run_dag(FOREX).succeeded
         # A fortnight of deliveries, each day about as many, of the same kind.
         here.sql(
             f"update {RAW} set _loaded_at = dateadd("
             f"minute, -5, dateadd(day, -mod(_row_number, {DAYS}), date_trunc('hour', sysdate())))"
         )
-        assert here.run(FOREX).succeeded
+        assert here.run_dag(FOREX).succeeded
         here.messages()
         yield here
 
 
 def test_a_healthy_fortnight_raises_nothing(watched: Platform) -> None:
-    outcome = watched.run(MONITORING)
+    outcome = watched.run_dag(MONITORING)
     assert outcome.succeeded, "\n".join(outcome.last_lines(40))
     assert set(outcome.tasks.values()) == {"success"}
     assert watched.messages() == []
@@ -177,11 +148,11 @@ def test_every_fault_has_its_message(watched: Platform) -> None:
         f" where date_trunc('day', loaded_at) = {before}",
     )
     remember_a_run(watched, "retail__sales__daily", datetime.now(UTC) - timedelta(days=3))
-    assert not watched.run(FOREX).succeeded
+    assert not watched.run_dag(FOREX).succeeded
     at_once = watched.messages()
     # A source that dries up.
     watched.sql(f"delete from {RAW} where _loaded_at >= dateadd(hour, -24, sysdate())")
-    outcome = watched.run(MONITORING)
+    outcome = watched.run_dag(MONITORING)
     assert outcome.succeeded, "\n".join(outcome.last_lines(40))
     within_the_hour = watched.messages()
 
@@ -204,7 +175,7 @@ def test_every_fault_has_its_message(watched: Platform) -> None:
     assert not re.search(r"<(?:link|script|img)\b[^>]*(?:href|src)=[\"']https?://", page)
 
     # Each finding at most once a day.
-    assert watched.run(MONITORING).succeeded
+    assert watched.run_dag(MONITORING).succeeded
     assert watched.messages() == []
 
 

@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import sys
 import urllib.request
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any
 
 import duckdb
@@ -25,11 +23,11 @@ from tenacity import Retrying, stop_after_delay, wait_fixed
 
 from include.orchestration import local_airflow
 from include.orchestration.builds import NodeResult, builds_folder, read_run_results
-from include.orchestration.environment import REPOSITORY, airflow_environment
+from include.orchestration.environment import REPOSITORY
 from include.orchestration.local_warehouse import start_warehouse, stop_warehouse
 from include.orchestration.single_run import DagRunOutcome, run_dag
 from include.sample_data import tpch
-from include.warehouse.connection import ConnectionSettings, connect
+from tests.e2e.airflow import Prepared, prepared
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
@@ -38,18 +36,7 @@ SCALE = 0.01
 LINES = 60_175  # order lines at that scale
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
-
-
-@dataclass(frozen=True)
-class Pipeline:
-    settings: ConnectionSettings
-    variables: dict[str, str]
-
+class Pipeline(Prepared):
     def run(self, **conf: Any) -> tuple[DagRunOutcome, dict[str, NodeResult], list[str]]:
         """The outcome, each node's result by name, and the names of nodes as they ended."""
         followed: list[NodeResult] = []
@@ -58,11 +45,6 @@ class Pipeline:
         ended = [node.name for node in followed if node.status != "started"]
         return outcome, {node.name: node for node in results}, ended
 
-    def sql(self, statement: str) -> list[tuple[Any, ...]]:
-        with connect(self.settings) as connection, connection.cursor() as cursor:
-            cursor.execute(statement)
-            return [tuple(row) for row in cursor.fetchall()]
-
     def count(self, layer: str, relation: str) -> int:
         rows = self.sql(f"select count(*) from analytics_dev.test_{layer}.{relation}")
         return int(rows[0][0])
@@ -70,19 +52,10 @@ class Pipeline:
 
 @pytest.fixture(scope="module")
 def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipeline]:
-    settings = ConnectionSettings(
-        firn_home=tmp_path_factory.mktemp("firn"), firn_local_port=_free_port(), firn_user="test"
-    )
-    os.environ["FIRN_AIRFLOW_PORT"] = str(_free_port())
-    variables = airflow_environment(headless=True, settings=settings)
-    try:
-        assert start_warehouse(variables)
-        tpch.load(SCALE, settings=settings)
-        local_airflow.prepare(variables)
-        yield Pipeline(settings, variables)
-    finally:
-        stop_warehouse(variables)
-        del os.environ["FIRN_AIRFLOW_PORT"]
+    with prepared(tmp_path_factory.mktemp("firn")) as here:
+        found = Pipeline(here.settings, here.variables)
+        tpch.load(SCALE, settings=found.settings)
+        yield found
 
 
 def test_the_first_run_builds_and_tests_everything(pipeline: Pipeline) -> None:

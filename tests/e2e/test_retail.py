@@ -5,10 +5,8 @@ Two runs: one that makes up its delivery, and one that picks up a next day with 
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -16,13 +14,9 @@ from typing import Any
 import duckdb
 import pytest
 
-from include.orchestration import local_airflow
-from include.orchestration.environment import airflow_environment
-from include.orchestration.local_warehouse import start_warehouse, stop_warehouse
-from include.orchestration.single_run import DagRunOutcome, run_dag
+from include.orchestration.single_run import DagRunOutcome
 from include.sample_data import retail
-from include.warehouse.connection import ConnectionSettings, connect
-from tests.conftest import free_port
+from tests.e2e.airflow import Prepared, prepared
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
@@ -31,18 +25,9 @@ SIZES = retail.Sizes(customers=300, transactions=1_000, products=40, seed=7)
 LAYERS = ["run", "source", "staging", "intermediate", "mart", "export"]
 
 
-@dataclass(frozen=True)
-class Pipeline:
-    settings: ConnectionSettings
-    variables: dict[str, str]
-
+class Pipeline(Prepared):
     def run(self, **conf: Any) -> DagRunOutcome:
-        return run_dag(DAG, self.variables, conf=conf)
-
-    def sql(self, statement: str) -> list[tuple[Any, ...]]:
-        with connect(self.settings) as connection, connection.cursor() as cursor:
-            cursor.execute(statement)
-            return [tuple(row) for row in cursor.fetchall()]
+        return self.run_dag(DAG, **conf)
 
     def summary(self, run: DagRunOutcome, *columns: str) -> list[tuple[Any, ...]]:
         return self.sql(
@@ -58,18 +43,8 @@ class Pipeline:
 
 @pytest.fixture(scope="module")
 def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipeline]:
-    settings = ConnectionSettings(
-        firn_home=tmp_path_factory.mktemp("firn"), firn_local_port=free_port(), firn_user="test"
-    )
-    os.environ["FIRN_AIRFLOW_PORT"] = str(free_port())
-    variables = airflow_environment(headless=True, settings=settings)
-    try:
-        assert start_warehouse(variables)
-        local_airflow.prepare(variables)
-        yield Pipeline(settings, variables)
-    finally:
-        stop_warehouse(variables)
-        del os.environ["FIRN_AIRFLOW_PORT"]
+    with prepared(tmp_path_factory.mktemp("firn")) as here:
+        yield Pipeline(here.settings, here.variables)
 
 
 def test_a_run_makes_up_its_delivery_and_takes_it_all_the_way(pipeline: Pipeline) -> None:

@@ -14,7 +14,9 @@ from include.warehouse.local.statements import Order, Orders
 class EarlyLoop(asyncio.SelectorEventLoop):
     """Timers end a little early, as where the loop reads the clock once a round (uvloop)."""
 
-    def call_later(self, delay: float, callback: Any, *args: Any, **more: Any) -> Any:
+    def call_later(  # type: ignore[override]
+        self, delay: float, callback: Any, *args: Any, **more: Any
+    ) -> Any:
         return super().call_later(max(0.0, delay - 0.05), callback, *args, **more)
 
 

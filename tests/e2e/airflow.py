@@ -1,0 +1,69 @@
+"""Airflow and a local warehouse of their own, for the tests of one file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from include.orchestration import local_airflow
+from include.orchestration.environment import airflow_environment
+from include.orchestration.local_warehouse import start_warehouse, stop_warehouse
+from include.orchestration.single_run import DagRunOutcome, run_dag
+from include.warehouse.connection import ConnectionSettings, connect
+from tests.conftest import free_port
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A warehouse that runs, and an Airflow that runs a DAG when it is asked to.
+
+    Attributes:
+        settings: of the warehouse.
+        variables: the environment of Airflow's processes.
+    """
+
+    settings: ConnectionSettings
+    variables: dict[str, str]
+
+    def run_dag(
+        self, dag_id: str, *, variables: Mapping[str, str] | None = None, **conf: Any
+    ) -> DagRunOutcome:
+        """One run, with what its form was filled in with."""
+        return run_dag(dag_id, variables or self.variables, conf=conf)
+
+    def sql(self, *statements: str) -> list[tuple[Any, ...]]:
+        """The rows of the last statement."""
+        with connect(self.settings) as connection, connection.cursor() as cursor:
+            for statement in statements:
+                cursor.execute(statement)
+            return [tuple(row) for row in cursor.fetchall()]
+
+
+@contextmanager
+def prepared(home: Path, **environment: str | None) -> Iterator[Prepared]:
+    """Start a warehouse in a folder and prepare Airflow there; the warehouse is stopped after.
+
+    Args:
+        home: an empty folder.
+        environment: variables that are set, or with None taken away, for as long.
+    """
+    settings = ConnectionSettings(firn_home=home, firn_local_port=free_port(), firn_user="test")
+    with pytest.MonkeyPatch.context() as changed:
+        changed.setenv("FIRN_AIRFLOW_PORT", str(free_port()))
+        for name, value in environment.items():
+            if value is None:
+                changed.delenv(name, raising=False)
+            else:
+                changed.setenv(name, value)
+        variables = airflow_environment(headless=True, settings=settings)
+        try:
+            assert start_warehouse(variables)
+            local_airflow.prepare(variables)
+            yield Prepared(settings, variables)
+        finally:
+            stop_warehouse(variables)
