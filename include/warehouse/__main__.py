@@ -24,6 +24,10 @@ from include.warehouse.doctor import doctor as run_doctor
 from include.warehouse.local.errors import WarehouseError
 from include.warehouse.local.process import LocalWarehouse
 from include.warehouse.setup import create_databases
+from include.warehouse.setup.command import read_options, set_up
+from include.warehouse.setup.declaration import PREFIX, SetupError, declare
+from include.warehouse.setup.plan import script
+from include.warehouse.setup.privileges import matrix
 
 app = typer.Typer(
     help="The local Snowflake-compatible warehouse, and questions to whichever one is configured.",
@@ -43,7 +47,12 @@ def _sentences(command: Callable[Parameters, Result]) -> Callable[Parameters, Re
     def wrapped(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Result:
         try:
             return command(*args, **kwargs)
-        except (ConfigurationError, WarehouseError, WarehouseUnreachableError) as error:
+        except (
+            ConfigurationError,
+            SetupError,
+            WarehouseError,
+            WarehouseUnreachableError,
+        ) as error:
             typer.echo(str(error), err=True)
         except SnowflakeError as error:
             typer.echo(" ".join(str(error.raw_msg or error).split()), err=True)
@@ -140,6 +149,55 @@ def sql(
 def doctor() -> None:
     """Say what is configured, what is missing, and what to set."""
     raise typer.Exit(run_doctor())
+
+
+@app.command()
+@_sentences
+def setup(
+    do: Annotated[bool, typer.Option("--apply", help="Do it, without asking.")] = False,
+    show_sql: Annotated[
+        bool,
+        typer.Option("--print", help="Print all statements, and connect to nothing."),
+    ] = False,
+    show_matrix: Annotated[
+        bool,
+        typer.Option("--matrix", help="Print who may do what, and connect to nothing."),
+    ] = False,
+    key: Annotated[
+        list[str] | None,
+        typer.Option(help="SERVICE=FILE: a public key, for the user AIRFLOW or GITHUB."),
+    ] = None,
+    allow: Annotated[
+        list[str] | None,
+        typer.Option(help="An address, or a range, that services log in from; any by default."),
+    ] = None,
+    size: Annotated[
+        list[str] | None, typer.Option(help="ROLE=SIZE of a warehouse; XSMALL by default.")
+    ] = None,
+    quota: Annotated[
+        list[str] | None, typer.Option(help="ROLE=CREDITS that a warehouse may use in a month.")
+    ] = None,
+    retention_days: Annotated[
+        int,
+        typer.Option(help="Days that RAW and ANALYTICS can be taken back; above 1, Enterprise."),
+    ] = 1,
+    prefix: Annotated[
+        str, typer.Option(help="How names of roles, warehouses and users begin.")
+    ] = PREFIX,
+) -> None:
+    """Show what an account lacks: databases, roles, grants, warehouses, users; and do it.
+
+    Nothing is done without --apply, or a yes. It stops at the first statement that is refused, and
+    can be run again.
+    """
+    options = read_options(prefix, retention_days, size or [], quota or [], key or [], allow or [])
+    declaration = declare(options)
+    if show_matrix:
+        typer.echo(matrix(declaration, options.prefix.upper()), nl=False)
+    elif show_sql:
+        typer.echo(script(declaration), nl=False)
+    else:
+        set_up(declaration, get_settings(), console, do=do)
 
 
 if __name__ == "__main__":

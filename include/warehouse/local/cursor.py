@@ -49,6 +49,7 @@ Parameters = list[Any] | dict[Any, Any] | None
 
 ANSWERS: tuple[Callable[[Expr, Session], str | None], ...] = (
     session_state.alter_session,
+    account.user_parameters,
     session_state.show_parameters,
     session_state.use_role_or_warehouse,
     session_state.use_database_or_schema,

@@ -258,7 +258,12 @@ def _databases(session: Session) -> str:
     SELECT now() AS created_on, database_name AS name, 'N' AS is_default,
         CASE WHEN database_name = {literal(session.database)} THEN 'Y' ELSE 'N' END AS is_current,
         '' AS origin, 'ACCOUNTADMIN' AS owner, coalesce(comment, '') AS comment, '' AS options,
-        '1' AS retention_time, 'STANDARD' AS kind, '' AS database_name, '' AS schema_name
+        coalesce((
+            SELECT json_extract_string(o.properties, '$.data_retention_time_in_days')
+            FROM _fs_global._firn.account_objects AS o
+            WHERE o.kind = 'DATABASE' AND o.name = database_name
+        ), '1') AS retention_time,
+        'STANDARD' AS kind, '' AS database_name, '' AS schema_name
     FROM duckdb_databases() WHERE database_name NOT IN {HIDDEN_DATABASES}
     """
 

@@ -223,10 +223,14 @@ def databases(statement: Expr, session: Session) -> Action | None:
         session.use(name, "PUBLIC")
         if not made:
             return answers.status(f"{name} already exists, statement succeeded.")
+        for given in statement.find_all(exp.Property):
+            if given.name.upper() == "DATA_RETENTION_TIME_IN_DAYS":
+                account.keep_database(session, name, given.text("value"))
         return answers.status(f"Database {name} successfully created.")
 
     def drop() -> str:
         drop_database_files(session, name, if_exists=bool(statement.args.get("exists")))
+        account.forget_database(session, name)
         return answers.status(f"{name} successfully dropped.")
 
     return create if isinstance(statement, exp.Create) else drop
