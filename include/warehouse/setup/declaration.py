@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from ipaddress import IPv4Network
 from typing import Literal
 
 from include.ingestion.sources import domains
@@ -71,7 +72,6 @@ ACCOUNTADMIN, SECURITYADMIN, SYSADMIN, USERADMIN = (
 )  # fmt: skip
 
 _IDENTIFIER = re.compile(r"[A-Z_][A-Z0-9_]{0,200}")
-_ADDRESS = re.compile(r"\d{1,3}([.]\d{1,3}){3}(/\d{1,2})?")
 
 
 class SetupError(ValueError):
@@ -317,10 +317,12 @@ class Options:
             if quota < 1:
                 raise SetupError(f"A quota of {quota} credits is none: use a whole number above 0.")
         for address in self.addresses:
-            if not _ADDRESS.fullmatch(address):
+            try:
+                IPv4Network(address, strict=False)
+            except ValueError:
                 raise SetupError(
                     f"{address!r} is no IPv4 address: give one such as 192.0.2.10 or 192.0.2.0/24."
-                )
+                ) from None
 
 
 @dataclass(frozen=True)

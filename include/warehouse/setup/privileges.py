@@ -16,6 +16,7 @@ from include.ingestion.sources import domains
 from include.warehouse.setup.declaration import (
     ARTIFACTS,
     DEVELOPMENT,
+    LANDING,
     MART,
     META,
     PRODUCTION,
@@ -32,6 +33,11 @@ from include.warehouse.setup.plan import plan
 
 OTHERS = ("STAGING", "INTERMEDIATE", "SNAPSHOTS", "SEEDS", "ELEMENTARY")
 """The schemas that dbt makes besides the marts'."""
+
+STAGES = (LANDING, ARTIFACTS)
+
+RAW_SCHEMAS = (*(name.upper() for name in domains()), "NEXT_DOMAIN")
+"""Those that are declared, and one that is declared after the setup has run."""
 
 BUILDS, READS, NOTHING = "builds", "reads", ""
 
@@ -54,7 +60,7 @@ class Rights:
 
     Attributes:
         levels: of each role and place: builds, reads or nothing.
-        stages: of each role: its privileges on the stage of artifacts.
+        stages: of each role and stage: its privileges.
         warehouses: of each role: the warehouses it may use.
         shared: of each role: what it may read of other accounts' databases.
         account: of each role: its privileges on the account as a whole.
@@ -64,7 +70,7 @@ class Rights:
     """
 
     levels: dict[tuple[str, Place], str] = field(default_factory=dict)
-    stages: dict[str, frozenset[str]] = field(default_factory=dict)
+    stages: dict[tuple[str, str], frozenset[str]] = field(default_factory=dict)
     warehouses: dict[str, frozenset[str]] = field(default_factory=dict)
     shared: dict[str, frozenset[str]] = field(default_factory=dict)
     account: dict[str, frozenset[str]] = field(default_factory=dict)
@@ -88,7 +94,7 @@ def places(prefix: str = "FIRN") -> Mapping[Place, str]:
     loader, transformer = f"{prefix}_LOADER", f"{prefix}_TRANSFORMER"
     return {
         (RAW, META.rpartition(".")[2]): loader,
-        **{(RAW, name.upper()): loader for name in domains()},
+        **{(RAW, name): loader for name in RAW_SCHEMAS},
         **{
             (database, name): transformer
             for database in (PRODUCTION, STAGING)
@@ -118,10 +124,11 @@ def rights(statements: Iterable[str], prefix: str = "FIRN") -> Rights:
             levels = {before.level(role, place), after.level(role, place)}
             found.levels[role, place] = levels.pop() if len(levels) == 1 else NOTHING
         held = before.held(role)
-        owner = before.owners.get(("STAGE", ARTIFACTS)) == role
-        found.stages[role] = frozenset({"OWNERSHIP"} if owner else ()) | {
-            what for what, kind, name in held if (kind, name) == ("STAGE", ARTIFACTS)
-        }
+        for stage in STAGES:
+            owner = before.owners.get(("STAGE", stage)) == role
+            found.stages[role, stage] = frozenset({"OWNERSHIP"} if owner else ()) | {
+                what for what, kind, name in held if (kind, name) == ("STAGE", stage)
+            }
         found.warehouses[role] = frozenset(
             name for what, kind, name in held if (what, kind) == ("USAGE", "WAREHOUSE")
         )
@@ -294,11 +301,13 @@ def matrix(declaration: Declaration | None = None, prefix: str = "FIRN") -> str:
             levels = {found.levels[role, place] for place in several}
             cells.append(levels.pop() if len(levels) == 1 else "in part")
         rows.append((title, cells))
-    rows.append((f"stage `{ARTIFACTS}`", [_sorted(found.stages[role]) for role in names]))
+    for stage in STAGES:
+        held = [_sorted(found.stages[role, stage]).lower() for role in names]
+        rows.append((f"stage `{stage}`", held))
     for title, name in ((f"`{SAMPLE}`", SAMPLE), ("`SNOWFLAKE.ACCOUNT_USAGE`, usage", USAGE)):
         rows.append((title, [READS if name in found.shared[role] else "" for role in names]))
     rows.append(("warehouse", [_sorted(found.warehouses[role], "`{}`") for role in names]))
-    rows.append(("account as a whole", [_sorted(found.account[role]) for role in names]))
+    rows.append(("account as a whole", [_sorted(found.account[role]).lower() for role in names]))
     lines = [["", *(f"`{name}`" for name in names)], ["---"] * (len(names) + 1)]
     lines += [[title, *(cell or "no" for cell in cells)] for title, cells in rows]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
@@ -307,7 +316,7 @@ def matrix(declaration: Declaration | None = None, prefix: str = "FIRN") -> str:
 def _areas() -> dict[str, list[Place]]:
     """Schemas that are the same to everybody, by what they are called in the table."""
     return {
-        f"`{RAW}`, each domain": [(RAW, name.upper()) for name in domains()],
+        f"`{RAW}`, each domain": [(RAW, name) for name in RAW_SCHEMAS],
         f"`{META}`": [(RAW, META.rpartition(".")[2])],
         f"`{PRODUCTION}.{MART}`": [(PRODUCTION, MART)],
         f"`{PRODUCTION}`, other schemas": [(PRODUCTION, name) for name in OTHERS],
