@@ -176,6 +176,91 @@ class TestAccount:
         assert "SOMEONE" in shown
         assert "very-secret" not in shown
 
+    def test_what_is_set_joins_what_was_set_before(self, sql):
+        sql("create warehouse if not exists sized warehouse_size = 'XSMALL' auto_suspend = 60")
+        sql("create resource monitor watch with credit_quota = 10 triggers on 75 percent do notify")
+        sql("alter warehouse sized set resource_monitor = watch")
+        sql("alter warehouse sized set auto_suspend = 30")
+        (shown,) = sql.dicts("show warehouses like 'sized'")
+        assert (shown["size"], shown["auto_suspend"]) == ("X-Small", 30)
+        assert shown["resource_monitor"] == "WATCH"
+        sql("alter resource monitor watch set credit_quota = 20")
+        (shown,) = sql.dicts("show resource monitors like 'watch'")
+        assert (shown["credit_quota"], shown["notify_at"]) == ("20", "75%")
+
+    def test_retention_of_a_database(self, sql):
+        name = f"D{uuid4().hex[:6].upper()}"
+        sql(f"create database {name} data_retention_time_in_days = 7")
+        assert [row["retention_time"] for row in sql.dicts(f"show databases like '{name}'")] == [
+            "7"
+        ]
+        sql(f"alter database {name} set data_retention_time_in_days = 0")
+        assert [row["retention_time"] for row in sql.dicts(f"show databases like '{name}'")] == [
+            "0"
+        ]
+        sql(f"drop database {name}")
+        sql(f"create database {name}")
+        assert [row["retention_time"] for row in sql.dicts(f"show databases like '{name}'")] == [
+            "1"
+        ]
+        sql(f"drop database {name}")
+        assert "does not exist" in sql.refusal(f"alter database {name} set comment = 'x'")
+
+    def test_future_grants_are_shown_apart(self, sql):
+        name = f"R{uuid4().hex[:6].upper()}"
+        sql(f"create role {name}")
+        sql(f"grant select on all tables in schema RAW.PUBLIC to role {name}")
+        sql(f"grant select on future tables in schema RAW.PUBLIC to role {name}")
+        sql(f"grant usage on future schemas in database RAW to role {name}")
+        assert sql(f"show grants to role {name}") == []
+        shown = sql.dicts(f"show future grants to role {name}")
+        assert [(row["privilege"], row["grant_on"], row["name"]) for row in shown] == [
+            ("SELECT", "TABLE", "RAW.PUBLIC.<TABLE>"),
+            ("USAGE", "SCHEMA", "RAW.<SCHEMA>"),
+        ]
+        for place, kind in (("schema RAW.PUBLIC", "TABLE"), ("database RAW", "SCHEMA")):
+            shown = sql.dicts(f"show future grants in {place}")
+            assert [row["grant_on"] for row in shown if row["grantee_name"] == name] == [kind]
+        sql(f"revoke select on future tables in schema RAW.PUBLIC from role {name}")
+        assert len(sql(f"show future grants to role {name}")) == 1
+        assert "needs IN DATABASE" in sql.refusal("show future grants")
+
+    def test_an_object_has_one_owner(self, sql):
+        one, other = (f"R{uuid4().hex[:6].upper()}" for _ in range(2))
+        for name in (one, other):
+            sql(f"create role {name}")
+            sql(f"grant ownership on schema RAW.PUBLIC to role {name} copy current grants")
+        assert sql(f"show grants to role {one}") == []
+        assert [row["privilege"] for row in sql.dicts(f"show grants to role {other}")] == [
+            "OWNERSHIP"
+        ]
+
+    def test_who_has_a_role(self, sql):
+        one, other = (f"R{uuid4().hex[:6].upper()}" for _ in range(2))
+        sql(f"create role {one}")
+        sql(f"create role {other}")
+        sql(f"grant role {one} to role {other}")
+        sql(f"grant role {one} to user ada")
+        shown = sql.dicts(f"show grants of role {one}")
+        assert [(row["granted_to"], row["grantee_name"]) for row in shown] == [
+            ("ROLE", other),
+            ("USER", "ADA"),
+        ]
+
+    def test_a_user_s_key_is_shown_by_its_fingerprint(self, sql):
+        sql("create or replace user bob type = service rsa_public_key = 'MIIB'")
+        properties = dict(sql("describe user bob"))
+        assert properties["RSA_PUBLIC_KEY_FP"].startswith("SHA256:")
+        assert "MIIB" not in str(properties)
+        sql("alter user bob set rsa_public_key_2 = 'MIIC' network_policy = office")
+        assert [row[1] for row in sql("show parameters like 'network_policy' in user bob")] == [
+            "office"
+        ]
+        sql("alter user bob unset rsa_public_key")
+        properties = dict(sql("describe user bob"))
+        assert "RSA_PUBLIC_KEY_FP" not in properties
+        assert "RSA_PUBLIC_KEY_2_FP" in properties
+
     def test_show_user_functions(self, sql):
         assert sql("show user functions like 'x' in database ANALYTICS_DEV") == []
 

@@ -1,4 +1,4 @@
-"""The setup of an account: what each role may do by its statements, and what the command is given."""
+"""The setup of an account: what each role may do by it, and what the command is given."""
 
 from __future__ import annotations
 
@@ -167,7 +167,9 @@ def test_a_grant_in_words_that_are_not_known_is_not_passed_over() -> None:
 
 def test_the_reporter_of_everything_before_the_setup_reads_no_more_than_the_marts() -> None:
     found = rights(statements(declare(ALL)))
-    readable = {place for (role, place), level in found.levels.items() if role == REPORTER and level}
+    readable = {
+        place for (role, place), level in found.levels.items() if role == REPORTER and level
+    }
     assert readable == {("ANALYTICS", "MART"), ("ANALYTICS_STAGING", "MART")}
 
 
@@ -197,7 +199,8 @@ def test_a_cloned_schema_is_given_back_to_its_readers() -> None:
     ]
     assert len(of_marts) == 3 + 3 * 2 * 2
     assert grants_of_schema(STAGING, "staging") == [
-        f"grant usage on schema ANALYTICS_STAGING.STAGING to role {role}" for role in (CI, DEVELOPER)
+        f"grant usage on schema ANALYTICS_STAGING.STAGING to role {role}"
+        for role in (CI, DEVELOPER)
     ]
     assert set(grants_of_database(STAGING)) < set(statements(declare(ALL)))
     with pytest.raises(SetupError, match="not one of Firn's databases"):
@@ -250,7 +253,7 @@ def test_services_have_keys_and_no_password_and_no_secondary_roles() -> None:
 def test_a_network_policy_is_set_when_addresses_are_given_and_shown_otherwise() -> None:
     assert "network policy" not in "\n".join(statements(declare(ALL)))
     shown = script(declare(ALL))
-    assert "\n-- create network policy if not exists FIRN_SERVICES" in shown
+    assert "\n--   create network policy if not exists FIRN_SERVICES" in shown
     made = script(declare(replace(ALL, addresses=("192.0.2.0/24",))))
     assert "\ncreate network policy if not exists FIRN_SERVICES allowed_ip_list = (" in made
     assert "\nalter user FIRN_GITHUB set network_policy = FIRN_SERVICES;" in made

@@ -510,6 +510,15 @@ def script(declaration: Declaration) -> str:
         "-- What Firn needs on an account. Run it as a user who has the roles that it takes up.",
         "-- It may be run again. Why a statement is there stands above it, or is its comment.",
     ]
+    for sentence in left_out(declaration):
+        lines.append(f"--\n-- {sentence}")
+    if not declaration.addresses:
+        name = declaration.policy
+        lines += [
+            f"--   {use(SECURITYADMIN)};",
+            f"--   create network policy if not exists {name} allowed_ip_list = ('192.0.2.0/24');",
+            *(f"--   alter user {u.name} set network_policy = {name};" for u in declaration.users),
+        ]
     role = reason = ""
     for step in plan(declaration):
         if step.role != role:
@@ -523,15 +532,4 @@ def script(declaration: Declaration) -> str:
                 "-- Most accounts have it already: this one statement then fails, and may."
             )
         lines += [f"{sql};" for sql in step.statements]
-    for sentence in left_out(declaration):
-        lines.append(f"\n-- {sentence}")
-    if not declaration.addresses:
-        name = declaration.policy
-        lines.append(
-            f"-- use role {SECURITYADMIN};\n"
-            f"-- create network policy if not exists {name} allowed_ip_list = ('192.0.2.0/24');"
-        )
-        lines += [
-            f"-- alter user {user.name} set network_policy = {name};" for user in declaration.users
-        ]
     return "\n".join(lines) + "\n"
