@@ -88,7 +88,7 @@ class Bench:
         Raises:
             RuntimeError: a table has not as many rows as the file.
         """
-        with connect(self.settings, database="RAW") as connection:
+        with connect(self.settings, database="RAW", as_loader=True) as connection:
             connection.cursor().execute(f"create schema if not exists {SCHEMA}")
         # What is paid once in a process is no part of it.
         for method in self.methods(100, 100):
@@ -112,7 +112,10 @@ class Bench:
         method.run(path, table)
         method.seconds.append(time.perf_counter() - started)
         method.processor_seconds.append(self._processor_seconds() - used)
-        with connect(self.settings, database="RAW") as connection, connection.cursor() as cursor:
+        with (
+            connect(self.settings, database="RAW", as_loader=True) as connection,
+            connection.cursor() as cursor,
+        ):
             cursor.execute(f"select count(*), count(distinct transaction_id) from {SCHEMA}.{table}")
             found = cursor.fetchall()
             cursor.execute(f"drop table {SCHEMA}.{table}")
@@ -145,17 +148,17 @@ class Bench:
 
     def put_and_copy(self, path: Path, table: str) -> None:
         """As PUT does it if nothing is said: with gzip on the way; into a table of texts."""
-        with connect(self.settings, database="RAW") as connection:
+        with connect(self.settings, database="RAW", as_loader=True) as connection:
             self._put_and_copy(connection, path, f"{SCHEMA}.{table}")
 
     def put_uncompressed_and_copy(self, path: Path, table: str) -> None:
         """The bytes as they are, which costs nothing where there is no network."""
-        with connect(self.settings, database="RAW") as connection:
+        with connect(self.settings, database="RAW", as_loader=True) as connection:
             self._put_and_copy(connection, path, f"{SCHEMA}.{table}", compress=False)
 
     def put_copy_and_merge(self, path: Path, table: str) -> None:
         """The same into a transient table, merged from there."""
-        with connect(self.settings, database="RAW") as connection:
+        with connect(self.settings, database="RAW", as_loader=True) as connection:
             self._put_and_copy(connection, path, f"{SCHEMA}.load_{table}")
             execute = connection.cursor().execute
             execute(f"create table {SCHEMA}.{table} ({_definitions()})")
@@ -192,7 +195,10 @@ class Bench:
 
     def merge_literals(self, path: Path, table: str) -> None:
         """One MERGE for each few rows, which stand in the statement."""
-        with connect(self.settings, database="RAW") as connection, path.open(newline="") as file:
+        with (
+            connect(self.settings, database="RAW", as_loader=True) as connection,
+            path.open(newline="") as file,
+        ):
             execute = connection.cursor().execute
             execute(f"create table {SCHEMA}.{table} ({_definitions()})")
             lines = csv.reader(file)

@@ -198,7 +198,7 @@ def rejected(
     chosen = _chosen(domain, sources or [])
     if to is not None and len(chosen) != 1:
         raise IngestionError("--to writes the rows of one source: name it after the domain.")
-    with connect(database="RAW") as connection:
+    with connect(database="RAW", as_loader=True) as connection:
         for source in chosen:
             if to is not None:
                 count = write_rejected(connection, source, to)

@@ -264,7 +264,9 @@ def _patience() -> Iterator[float]:
 def _raw(source: Source, settings: ConnectionSettings) -> Iterator[Raw]:
     """The raw database, whose failures become one sentence."""
     try:
-        with connect(settings, database="RAW", query_tag={"load": source.title}) as connection:
+        with connect(
+            settings, database="RAW", as_loader=True, query_tag={"load": source.title}
+        ) as connection:
             # The connector would ask a warehouse that is gone for ever, and its network_timeout
             # would cancel long statements as well.
             connection.__dict__["_backoff_policy"] = _patience

@@ -62,7 +62,7 @@ def is_in_stage(source: Source, *, settings: ConnectionSettings | None = None) -
     if source.stage is None:
         return False
     try:
-        with connect(settings or get_settings(), database="RAW") as connection:
+        with connect(settings or get_settings(), database="RAW", as_loader=True) as connection:
             return bool(_listed(connection.cursor(), source))
     except SnowflakeError as error:
         raise _failed(source, error) from error
@@ -89,7 +89,7 @@ def take_from_stage(
     folder = root / PurePosixPath(source.patterns[0]).parent
     spare = root / f".taken-{secrets.token_hex(6)}"
     try:
-        with connect(settings or get_settings(), database="RAW") as connection:
+        with connect(settings or get_settings(), database="RAW", as_loader=True) as connection:
             cursor = connection.cursor()
             listed = _listed(cursor, source)
             there = {file for file in listed if (folder / file.name).exists()}

@@ -18,11 +18,17 @@ def clear_tables(*, dry_run: bool, settings: ConnectionSettings | None = None) -
     """
     settings = settings or get_settings()
     chosen = retained_tables(Retention(), settings)
+    of_raw = [table for table in chosen if table.name.startswith("RAW.")]
+    others = [table for table in chosen if table not in of_raw]
+    tag = {"maintenance": "tables"}
+    clear = tables.plan if dry_run else tables.apply
     with (
-        connect(settings, query_tag={"maintenance": "tables"}) as connection,
+        connect(settings, database="RAW", as_loader=True, query_tag=tag) as connection,
         connection.cursor() as cursor,
     ):
-        return (tables.plan if dry_run else tables.apply)(cursor, chosen)
+        removed = clear(cursor, of_raw)
+    with connect(settings, query_tag=tag) as connection, connection.cursor() as cursor:
+        return removed + clear(cursor, others)
 
 
 def clear_stage(*, dry_run: bool, settings: ConnectionSettings | None = None) -> list[Removed]:
@@ -33,7 +39,10 @@ def clear_stage(*, dry_run: bool, settings: ConnectionSettings | None = None) ->
     """
     with (
         connect(
-            settings or get_settings(), database="RAW", query_tag={"maintenance": "stage"}
+            settings or get_settings(),
+            database="RAW",
+            as_loader=True,
+            query_tag={"maintenance": "stage"},
         ) as connection,
         connection.cursor() as cursor,
     ):

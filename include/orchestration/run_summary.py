@@ -309,15 +309,17 @@ def summarize(
         snowflake.connector.errors.Error: it fails.
     """
     settings = settings or get_settings()
-    with (
-        connect(settings, database="RAW", query_tag={"dag": run.dag_id}) as connection,
-        connection.cursor() as cursor,
-    ):
+    tag = {"dag": run.dag_id}
+    with connect(settings, query_tag=tag) as connection, connection.cursor() as cursor:
         rows = _row_counts(cursor, [*project.sources, *project.relations.values()])
         names = {one.rpartition(".")[2].lower() for one in project.sources}
         loads = _loads(cursor, run, names | run.loaded_sources)
         found = layers(run, project, nodes, loads, exported, rows)
         found = [whole(run, found, nodes, datetime.now(UTC)), *found]
+    with (
+        connect(settings, database="RAW", as_loader=True, query_tag=tag) as connection,
+        connection.cursor() as cursor,
+    ):
         _record(cursor, run, found, settings.target)
     return found
 

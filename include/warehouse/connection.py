@@ -106,6 +106,8 @@ class ConnectionSettings(BaseSettings):
     snowflake_authenticator: Annotated[Authenticator, BeforeValidator(_lower)] | None = None
     snowflake_role: Text | None = None
     snowflake_warehouse: Text | None = None
+    snowflake_loader_role: Text | None = None
+    snowflake_loader_warehouse: Text | None = None
 
     def __init__(self, **values: Any) -> None:
         values.setdefault("_env_file", env_file())
@@ -267,6 +269,16 @@ class ConnectionSettings(BaseSettings):
                 arguments["client_store_temporary_credential"] = True
         return arguments
 
+    def loader_arguments(self) -> dict[str, str]:
+        """The arguments that differ for whoever writes RAW; none where nothing differs."""
+        if self.is_local:
+            return {}
+        differing = {
+            "role": self.snowflake_loader_role,
+            "warehouse": self.snowflake_loader_warehouse,
+        }
+        return {name: value for name, value in differing.items() if value}
+
     def environment(self) -> dict[str, str]:
         """The variables a child process needs to connect like this one, secrets in the clear.
 
@@ -293,6 +305,8 @@ class ConnectionSettings(BaseSettings):
                 "SNOWFLAKE_AUTHENTICATOR": self.authenticator,
                 "SNOWFLAKE_ROLE": self.snowflake_role,
                 "SNOWFLAKE_WAREHOUSE": self.snowflake_warehouse,
+                "SNOWFLAKE_LOADER_ROLE": self.snowflake_loader_role,
+                "SNOWFLAKE_LOADER_WAREHOUSE": self.snowflake_loader_warehouse,
             }
             if self.authenticator == "snowflake":
                 variables["SNOWFLAKE_PASSWORD"] = _reveal(self.snowflake_password)
@@ -384,6 +398,7 @@ def connect(
     schema: str | None = None,
     role: str | None = None,
     warehouse: str | None = None,
+    as_loader: bool = False,
     query_tag: Mapping[str, object] | None = None,
     autocommit: bool = True,
 ) -> Iterator[SnowflakeConnection]:
@@ -395,6 +410,8 @@ def connect(
         schema: none if not given; name tables in full then.
         role: the configured one, else the user's default one, if not given.
         warehouse: the configured one if not given.
+        as_loader: whoever writes RAW says so: with the loader's role and warehouse where they are
+            set, as the account's others where they are not.
         query_tag: joins application and target in the JSON tag of every query.
         autocommit: off means that the caller begins, commits and rolls back.
 
@@ -405,6 +422,8 @@ def connect(
     """
     settings = settings or get_settings()
     arguments = settings.connector_arguments()
+    if as_loader:
+        arguments |= settings.loader_arguments()
     chosen = {"database": database, "schema": schema, "role": role, "warehouse": warehouse}
     arguments |= {name: value for name, value in chosen.items() if value is not None}
     arguments["autocommit"] = autocommit

@@ -242,3 +242,21 @@ def _check_warehouse(report: _Report, settings: ConnectionSettings) -> None:
         report.bad(str(error))
     else:
         report.good(f"The warehouse answers: version {row[0] if row else 'unknown'}")
+        _check_loader(report, settings)
+
+
+def _check_loader(report: _Report, settings: ConnectionSettings) -> None:
+    """Whether the user may take up what writes RAW, where that is another role or warehouse."""
+    if not settings.loader_arguments():
+        return
+    try:
+        with (
+            connect(settings, as_loader=True, query_tag={"task": "doctor"}) as connection,
+            connection.cursor() as cursor,
+        ):
+            cursor.execute("select current_role(), current_warehouse()")
+            [(role, warehouse)] = cursor.fetchall()
+    except (WarehouseUnreachableError, SnowflakeError) as error:
+        report.bad(f"What writes RAW cannot connect: {error}")
+    else:
+        report.good(f"What writes RAW connects as {role} on warehouse {warehouse}")

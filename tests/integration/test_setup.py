@@ -66,7 +66,8 @@ def test_it_shows_first_does_then_and_has_nothing_to_do_at_last(
     assert "USAGE on schema ANALYTICS.MART to FIRN_REPORTER  SECURITYADMIN" in shown.output
     assert "Nothing was done: add --apply" in shown.output
     with account.connect() as connection, connection.cursor() as cursor:
-        assert cursor.execute("show roles like 'FIRN_%'").fetchall() == []
+        cursor.execute("show roles like 'FIRN_%'")
+        assert cursor.fetchall() == []
 
     done = setup("--apply", *given)
     assert done.exit_code == 0, done.output
@@ -163,7 +164,8 @@ def test_it_stops_at_the_first_statement_that_is_refused(account: Warehouse) -> 
     with account.connect() as connection, connection.cursor() as cursor:
         with pytest.raises(SetupRefusedError) as caught:
             apply(cursor, steps)
-        names = {str(row[1]) for row in cursor.execute("show schemas in database RAW").fetchall()}
+        cursor.execute("show schemas in database RAW")
+        names = {str(row[1]) for row in cursor.fetchall()}
     sentence = str(caught.value)
     assert sentence.startswith(
         "Step 2 of 3, `grant usage on database RAW to role NOBODY` as SECURITYADMIN, was refused ("

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import ast
 import gzip
 import json
 import os
@@ -337,6 +338,61 @@ def test_dbt_s_local_port_and_threads_are_the_settings(
     assert (profile.credentials.port, profile.threads) == (9123, 7)
 
 
+# -- who writes RAW --------------------------------------------------------------------------------
+
+
+def test_what_writes_raw_has_a_role_and_a_warehouse_of_its_own_where_they_are_set(
+    clean_environment: pytest.MonkeyPatch,
+) -> None:
+    set_all(clean_environment, ACCOUNT | {"FIRN_TARGET": "dev", "SNOWFLAKE_PASSWORD": PASSWORD})
+    clean_environment.setenv("SNOWFLAKE_ROLE", "transformer")
+    loader = {"SNOWFLAKE_LOADER_ROLE": "loader", "SNOWFLAKE_LOADER_WAREHOUSE": "loading"}
+
+    def session(**arguments: Any) -> tuple[str, str]:
+        asked: dict[str, Any] = {}
+
+        def refuse(**given: Any) -> None:
+            asked.update(given)
+            raise OSError
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("snowflake.connector.connect", refuse)
+            with pytest.raises(WarehouseUnreachableError), connect(database="RAW", **arguments):
+                pass
+        return asked["role"], asked["warehouse"]
+
+    assert session() == session(as_loader=True) == ("transformer", "transforming")
+    set_all(clean_environment, loader)
+    assert session() == ("transformer", "transforming")
+    assert session(as_loader=True) == ("loader", "loading")
+    assert session(as_loader=True, role="other") == ("other", "loading")
+    clean_environment.delenv("SNOWFLAKE_LOADER_WAREHOUSE")
+    assert session(as_loader=True) == ("loader", "transforming")
+    # The local warehouse has one role for all.
+    clean_environment.setenv("SNOWFLAKE_ACCOUNT", "local")
+    assert get_settings().loader_arguments() == {}
+
+
+def test_every_connection_to_raw_is_the_loader_s_and_no_other_is() -> None:
+    found = []
+    for file in [*REPOSITORY.glob("include/**/*.py"), *REPOSITORY.glob("benchmarks/*.py")]:
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) == "connect":
+                given = {one.arg: ast.unparse(one.value) for one in node.keywords}
+                found.append((str(file.relative_to(REPOSITORY)), given))
+    of_raw = {file for file, given in found if given.get("database") == "'RAW'"}
+    as_loader = {file for file, given in found if given.get("as_loader") == "True"}
+    assert as_loader - {"include/warehouse/doctor.py"} == of_raw
+    assert of_raw >= {
+        "include/ingestion/loader.py",
+        "include/ingestion/pickup.py",
+        "include/maintenance/run.py",
+        "include/orchestration/run_summary.py",
+    }
+    for name, given in found:
+        assert (given.get("database") == "'RAW'") == ("as_loader" in given) or "doctor" in name
+
+
 # -- what children get -----------------------------------------------------------------------------
 
 
@@ -345,10 +401,12 @@ def test_a_child_reads_the_same_settings(
     clean_environment: pytest.MonkeyPatch, key_file: Path, way: str
 ) -> None:
     variables = authentications(key_file)[way] | ACCOUNT | {"FIRN_TARGET": "dev"}
+    variables |= {"SNOWFLAKE_LOADER_ROLE": "loader", "SNOWFLAKE_LOADER_WAREHOUSE": "loading"}
     set_all(clean_environment, variables)
     parent = get_settings()
     set_all(clean_environment, parent.environment())
     assert get_settings().connector_arguments() == parent.connector_arguments()
+    assert get_settings().loader_arguments() == parent.loader_arguments() != {}
     assert get_settings().home == parent.home
 
 
