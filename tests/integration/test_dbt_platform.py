@@ -1,0 +1,198 @@
+"""The cost models on the local warehouse, over tables that stand for those of an account."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.integration.dbt_runs import DbtRuns, dbt_runs
+
+if TYPE_CHECKING:
+    from snowflake.connector.cursor import SnowflakeCursor
+
+    from tests.conftest import Warehouse
+
+pytestmark = [pytest.mark.integration, pytest.mark.slow]
+
+COSTS, BUDGET = "mart_platform__costs_daily", "mart_platform__budget_monthly"
+UNIT_TESTS = 5
+
+# As Snowflake documents the two views.
+ACCOUNT = (
+    "create database if not exists SNOWFLAKE",
+    "create schema if not exists SNOWFLAKE.ACCOUNT_USAGE",
+    """
+    create or replace table SNOWFLAKE.ACCOUNT_USAGE.QUERY_ATTRIBUTION_HISTORY (
+        QUERY_ID varchar, PARENT_QUERY_ID varchar, ROOT_QUERY_ID varchar,
+        WAREHOUSE_ID number(38, 0), WAREHOUSE_NAME varchar, QUERY_HASH varchar,
+        QUERY_PARAMETERIZED_HASH varchar, QUERY_TAG varchar, USER_NAME varchar,
+        START_TIME timestamp_ltz, END_TIME timestamp_ltz, CREDITS_ATTRIBUTED_COMPUTE float,
+        CREDITS_USED_QUERY_ACCELERATION float
+    )
+    """,
+    """
+    create or replace table SNOWFLAKE.ACCOUNT_USAGE.WAREHOUSE_METERING_HISTORY (
+        START_TIME timestamp_ltz, END_TIME timestamp_ltz, WAREHOUSE_ID number(38, 0),
+        WAREHOUSE_NAME varchar, CREDITS_USED number(38, 9), CREDITS_USED_COMPUTE number(38, 9),
+        CREDITS_USED_CLOUD_SERVICES number(38, 9), CREDITS_ATTRIBUTED_COMPUTE_QUERIES number(38, 9)
+    )
+    """,
+)
+
+
+class Account:
+    """What the account tells of its usage."""
+
+    def __init__(self, cursor: SnowflakeCursor) -> None:
+        self.cursor = cursor
+        self.queries = 0
+        for sql in ACCOUNT:
+            cursor.execute(sql)
+
+    def query(self, day: str, used: str, tag: str | None, warehouse: str, user: str) -> None:
+        self.queries += 1
+        self.cursor.execute(
+            "insert into SNOWFLAKE.ACCOUNT_USAGE.QUERY_ATTRIBUTION_HISTORY"
+            " (query_id, warehouse_name, query_tag, user_name, start_time, end_time,"
+            " credits_attributed_compute) select %s, %s, %s, %s, %s::timestamp_ltz,"
+            " %s::timestamp_ltz, %s::float",
+            (
+                f"Q{self.queries}", warehouse, tag, user, f"{day} 10:00:00 +0000",
+                f"{day} 10:01:00 +0000", used,
+            ),
+        )  # fmt: skip
+
+    def metered(self, day: str, hour: int, compute: str, services: str, warehouse: str) -> None:
+        self.cursor.execute(
+            "insert into SNOWFLAKE.ACCOUNT_USAGE.WAREHOUSE_METERING_HISTORY"
+            " (start_time, end_time, warehouse_name, credits_used, credits_used_compute,"
+            " credits_used_cloud_services) select %s::timestamp_ltz, %s::timestamp_ltz, %s,"
+            " %s::number(38, 9), %s::number(38, 9), %s::number(38, 9)",
+            (
+                f"{day} {hour:02}:00:00 +0000", f"{day} {hour:02}:59:59 +0000", warehouse,
+                str(Decimal(compute) + Decimal(services)), compute, services,
+            ),
+        )  # fmt: skip
+
+
+TAG = '{"application": "firn", "target": "prod", "dag": "d", "task": "t", "model": "m", "run": "r"}'
+LOAD = '{"application": "firn", "target": "prod", "load": "forex.customer_transactions"}'
+
+
+@pytest.fixture(scope="module")
+def account(warehouse: Warehouse) -> Iterator[Account]:
+    with warehouse.connect() as connection, connection.cursor() as cursor:
+        account = Account(cursor)
+        account.query("2026-11-01", "0.25", TAG, "FIRN_TRANSFORMER", "FIRN_AIRFLOW")
+        account.query("2026-11-01", "0.5", TAG, "FIRN_TRANSFORMER", "FIRN_AIRFLOW")
+        account.query("2026-11-01", "0.125", "by hand", "FIRN_TRANSFORMER", "ADA")
+        account.query("2026-11-02", "1", LOAD, "FIRN_LOADER", "FIRN_AIRFLOW")
+        account.query("2026-11-02", "5", None, "COMPUTE_WH", "ADA")
+        account.metered("2026-11-01", 10, "1", "0.25", "FIRN_TRANSFORMER")
+        account.metered("2026-11-01", 11, "1", "0", "FIRN_TRANSFORMER")
+        account.metered("2026-11-02", 10, "1", "0.05", "FIRN_LOADER")
+        account.metered("2026-11-02", 10, "6", "1", "COMPUTE_WH")
+        yield account
+        cursor.execute("drop database SNOWFLAKE")
+
+
+@pytest.fixture(scope="module")
+def runs(warehouse: Warehouse, account: Account, tmp_path_factory: Any) -> Iterator[DbtRuns]:
+    with dbt_runs(
+        warehouse,
+        tmp_path_factory.mktemp("platform"),
+        "platform",
+        "costs",
+        platform_enabled=True,
+        platform_credit_price=2,
+        platform_budget=100,
+    ) as runs:
+        yield runs
+
+
+def total(runs: DbtRuns, column: str = "credits") -> Decimal:
+    runs.cursor.execute(f"select sum({column}) from {runs.table(COSTS)}")
+    [(value,)] = runs.cursor.fetchall()
+    return Decimal(value)
+
+
+def metered(account: Account) -> Decimal:
+    account.cursor.execute(
+        "select sum(credits_used) from SNOWFLAKE.ACCOUNT_USAGE.WAREHOUSE_METERING_HISTORY"
+        " where startswith(warehouse_name, 'FIRN_')"
+    )
+    [(value,)] = account.cursor.fetchall()
+    return Decimal(value)
+
+
+def test_everything_is_built_and_tested(runs: DbtRuns, account: Account) -> None:
+    built = runs.build()
+    assert built.success, built.output
+    kinds = [name.split(".")[0] for name in built.results]
+    assert kinds.count("model") == 4
+    assert kinds.count("unit_test") == UNIT_TESTS
+    assert kinds.count("test") > 15
+    assert {one["status"] for one in built.results.values()} <= {"success", "pass"}
+    assert total(runs) == metered(account) == Decimal("3.3")
+    # 0.25 of cloud services on 2 credits, of which a tenth is free, and 0.05 on 1: 3.05 at 2.
+    assert total(runs, "cost") == Decimal("6.1")
+
+
+def test_what_each_costs_is_read_from_the_tags(runs: DbtRuns) -> None:
+    runs.cursor.execute(
+        "select cost_kind, model_name, source_name, user_name, query_count, credits"
+        f" from {runs.table(COSTS)} where warehouse_name = 'FIRN_TRANSFORMER'"
+        " order by cost_kind"
+    )
+    assert runs.cursor.fetchall() == [
+        ("cloud_services", None, None, None, 0, Decimal("0.25")),
+        ("firn", "m", None, "FIRN_AIRFLOW", 2, Decimal("0.75")),
+        ("idle", None, None, None, 0, Decimal("1.125")),
+        ("other", None, None, "ADA", 1, Decimal("0.125")),
+    ]
+
+
+def test_usage_that_is_told_of_late_takes_its_place(runs: DbtRuns, account: Account) -> None:
+    account.query("2026-11-01", "0.125", LOAD, "FIRN_TRANSFORMER", "FIRN_AIRFLOW")
+    account.metered("2026-11-02", 11, "1", "0", "FIRN_LOADER")
+    built = runs.build()
+    assert built.success, built.output
+    assert total(runs) == metered(account) == Decimal("4.3")
+    runs.cursor.execute(
+        f"select credits from {runs.table(COSTS)}"
+        " where warehouse_name = 'FIRN_TRANSFORMER' and cost_kind = 'idle'"
+    )
+    assert runs.cursor.fetchall() == [(Decimal("1"),)]
+
+
+def test_what_is_older_than_the_look_back_waits_for_a_bounded_run(
+    runs: DbtRuns, account: Account
+) -> None:
+    account.metered("2026-11-20", 10, "1", "0", "FIRN_CI")
+    assert runs.run().success
+    known = total(runs)
+    assert known == metered(account)
+
+    account.metered("2026-10-31", 10, "2", "0", "FIRN_CI")
+    account.query("2026-11-01", "0.25", TAG, "FIRN_TRANSFORMER", "FIRN_AIRFLOW")
+    account.metered("2026-11-02", 12, "4", "0", "FIRN_LOADER")
+    assert runs.run().success
+    assert total(runs) == known
+
+    bounded = runs.run(backfill_start="2026-10-31", backfill_end="2026-11-02")
+    assert bounded.success, bounded.output
+    assert total(runs) == known + 2 == metered(account) - 4
+    runs.cursor.execute(f"select credits from {runs.table(COSTS)} where model_name = 'm'")
+    assert runs.cursor.fetchall() == [(Decimal("1"),)]
+
+    assert runs.run("--full-refresh").success
+    assert total(runs) == metered(account)
+
+
+def test_a_look_back_that_makes_no_sense_is_refused(runs: DbtRuns) -> None:
+    refused = runs.build(platform_lookback_days=0)
+    assert not refused.success
+    assert "give a whole number of days above 0" in refused.output
