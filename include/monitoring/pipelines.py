@@ -12,7 +12,7 @@ from include.orchestration.environment import REPOSITORY
 
 DAGS = REPOSITORY / "dags"
 PLATFORM = "platform"
-"""The domain of DAGs that look after the others and build no models."""
+"""The domain of DAGs that look after the others, and are no pipelines."""
 
 _WORDS = {
     "hourly": timedelta(hours=1),

@@ -1,4 +1,4 @@
-"""Messages to Slack about runs: failed, late, silent, well again, rows rejected.
+"""Messages to Slack about runs: failed, late, silent, well again, rows rejected, budget near.
 
 One Airflow connection decides where they go; without it nothing is said. A message is an extra: it
 never changes how a task or a run ends, and holds nobody up for longer than a few seconds. It names
@@ -128,6 +128,16 @@ def pipelines_silent(context: Any, silences: Sequence[Silence]) -> None:
         _quietly("silent", _tell_silent, context, one)
 
 
+def budget_near(context: Any, said: str) -> None:
+    """Tell that the month comes near its budget.
+
+    Args:
+        context: the context of the task that tells.
+        said: what is spent and what it may be, in a sentence.
+    """
+    _quietly("budget", _tell_budget, context, said)
+
+
 def webhook_url() -> str | None:
     """The address that messages go to, a secret; None if nothing is connected."""
     from airflow.providers.slack.hooks.slack_webhook import SlackWebhookHook
@@ -204,6 +214,13 @@ def _tell_silent(context: Any, silence: Silence) -> None:
     text = _message(":mute: *Silent*", silence.dag_id, silence.run_id, lines, log_url=task.log_url)
     if _send("silent", text, context):
         _told(silence.dag_id, silence.run_id)
+
+
+def _tell_budget(context: Any, said: str) -> None:
+    task = context["ti"]
+    title = ":large_orange_circle: *Budget*"
+    text = _message(title, task.dag_id, task.run_id, [_plain(said)], log_url=task.log_url)
+    _send("budget", text, context)
 
 
 def error_line(error: BaseException | str) -> str:

@@ -28,21 +28,33 @@ def manifest(airflow_settings: ConnectionSettings) -> dict[str, Any]:
     return read_manifest(ensure_manifest(airflow_environment(settings=airflow_settings)))
 
 
+def _parsed(settings: ConnectionSettings, *, headless: bool) -> Parsed:
+    done = subprocess.run(
+        [sys.executable, str(Path(__file__).with_name("parsed_dags.py"))],
+        env=airflow_environment(headless=headless, settings=settings),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    parsed: Parsed = json.loads(done.stdout.splitlines()[-1])
+    return parsed
+
+
 @pytest.fixture(scope="session")
 def parse(
     airflow_settings: ConnectionSettings, manifest: dict[str, Any]
 ) -> Callable[[bool], Parsed]:
-    def parse(headless: bool) -> Parsed:
-        done = subprocess.run(
-            [sys.executable, str(Path(__file__).with_name("parsed_dags.py"))],
-            env=airflow_environment(headless=headless, settings=airflow_settings),
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr
-        parsed: Parsed = json.loads(done.stdout.splitlines()[-1])
-        return parsed
+    return lambda headless: _parsed(airflow_settings, headless=headless)
+
+
+@pytest.fixture(scope="session")
+def parse_for() -> Callable[[ConnectionSettings], Parsed]:
+    """The DAGs under other settings, with a manifest of their own."""
+
+    def parse(settings: ConnectionSettings) -> Parsed:
+        ensure_manifest(airflow_environment(settings=settings))
+        return _parsed(settings, headless=False)
 
     return parse
 

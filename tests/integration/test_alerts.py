@@ -109,6 +109,15 @@ def test_rows_that_a_model_rejects_are_told_of_with_the_list(slack: Slack) -> No
     ]
 
 
+def test_a_budget_that_comes_near_is_told_in_a_line(slack: Slack) -> None:
+    alerts.budget_near({"ti": Task()}, "May 2026: 81 spent, 120 at this rate, of a budget of 100")
+    assert slack.texts == [
+        ":large_orange_circle: *Budget*: sales__orders__1h\n"
+        "May 2026: 81 spent, 120 at this rate, of a budget of 100\n"
+        "Run: manual__1, <http://airflow.example/log|Log>"
+    ]
+
+
 def test_a_late_run_is_told_of_while_it_runs(slack: Slack) -> None:
     tell_late("queued")
     (text,) = slack.texts

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import date
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
+from include.monitoring.budget import current_month
+from include.orchestration import cost_tasks
+from include.orchestration.alerts import error_line
+from include.orchestration.environment import SLACK
 from tests.integration.dbt_runs import DbtRuns, dbt_runs
+from tests.slack import PROXIES, serving
 
 if TYPE_CHECKING:
     from snowflake.connector.cursor import SnowflakeCursor
@@ -196,3 +203,51 @@ def test_a_look_back_that_makes_no_sense_is_refused(runs: DbtRuns) -> None:
     refused = runs.build(platform_lookback_days=0)
     assert not refused.success
     assert "give a whole number of days above 0" in refused.output
+
+
+# -- the budget ------------------------------------------------------------------------------------
+
+
+class Task:
+    """What a message reads of a task instance."""
+
+    dag_id, task_id, run_id = "platform__cost__daily", "budget", "manual__1"
+    log_url = "http://airflow.example/log"
+
+
+def test_the_budget_is_told_of_when_it_is_near_and_fails_when_it_is_over(
+    runs: DbtRuns, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    month = current_month()
+    assert month is not None
+    assert (month.month, month.status, month.budget) == (date(2026, 11, 1), "within", Decimal(100))
+    runs.cursor.execute(
+        f"select sum(cost) from {runs.table(COSTS)} where usage_date > '2026-10-31'"
+    )
+    assert [(month.cost,)] == runs.cursor.fetchall()
+
+    for name in PROXIES:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(cost_tasks, "get_current_context", lambda: {"ti": Task()})
+    task = cost_tasks.budget.function
+    with serving() as slack:
+        monkeypatch.setenv(SLACK, slack.connection)
+        said = task()
+        assert said.startswith("November 2026: ")
+        assert said.endswith("of a budget of 100")
+        assert slack.texts == []
+        runs.cursor.execute(f"update {runs.table(BUDGET)} set budget_status = 'near'")
+        assert task() == said
+        assert [text.splitlines()[:2] for text in slack.texts] == [
+            [":large_orange_circle: *Budget*: platform__cost__daily", said]
+        ]
+        runs.cursor.execute(f"update {runs.table(BUDGET)} set budget_status = 'over'")
+        with pytest.raises(
+            AirflowFailException, match=r"The budget is spent[.] November 2026: "
+        ) as over:
+            task()
+    # Whole in the message about the failed task.
+    assert error_line(over.value) == f"AirflowFailException: The budget is spent. {said}"
+    runs.cursor.execute(f"drop table {runs.table(BUDGET)}")
+    with pytest.raises(AirflowSkipException, match="There are no costs yet"):
+        task()

@@ -14,6 +14,9 @@ PROJECT = Path(__file__).parents[2] / "dbt"
 
 Node = dict[str, Any]
 
+EVERYTHING = ("--vars", "{platform_enabled: true}")
+"""Arguments that switch on what is off on the local target."""
+
 
 @dataclass(frozen=True)
 class Outcome:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.dbt_project import PROJECT, parse
+from tests.unit.dbt_project import EVERYTHING, PROJECT, dbt, parse
 from tests.unit.dbt_rules import RULES, Graph
 
 WAIVERS = {
@@ -53,7 +53,7 @@ WAIVERS = {
 
 @pytest.fixture(scope="module")
 def graph(tmp_path_factory: pytest.TempPathFactory) -> Graph:
-    return Graph(parse(PROJECT, tmp_path_factory.mktemp("dbt")).manifest)
+    return Graph(dbt("parse", PROJECT, tmp_path_factory.mktemp("dbt"), *EVERYTHING).manifest)
 
 
 @pytest.mark.parametrize("name", RULES)
