@@ -1,7 +1,7 @@
 {% macro platform_days(column) -%}
     {%- set days = var('platform_lookback_days') -%}
     {%- set range = backfill_range(column) -%}
-    {%- if days is not integer or days < 1 -%}
+    {%- if execute and (days is not integer or days < 1) -%}
         {{ exceptions.raise_compiler_error(
             "platform_lookback_days is '" ~ days ~ "': give a whole number of days above 0."
         ) }}
@@ -16,4 +16,9 @@
             '1970-01-01'::date
         )
     {%- endif -%}
+{%- endmacro %}
+
+
+{% macro platform_warehouse_prefix() -%}
+    '{{ escape_literal(var('platform_warehouse_prefix')) }}'
 {%- endmacro %}

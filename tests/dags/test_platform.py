@@ -69,6 +69,8 @@ def test_neither_is_it_where_an_account_is_rehearsed(
 ) -> None:
     settings = settings_of(tmp_path_factory, "local")
     manifest = read_manifest(ensure_manifest(airflow_environment(settings=settings)))
-    assert not [name for name in manifest["nodes"] if "platform__" in name]
+    nodes = {name: node for name, node in manifest["nodes"].items() if "platform__" in name}
+    assert {name.split(".")[0] for name in nodes} <= {"test"}
+    assert not [name for name, node in nodes.items() if node["config"]["enabled"]]
     assert not [name for name in manifest["sources"] if ".platform." in name]
-    assert manifest["metadata"]["project_name"] == "firn"
+    assert "model.firn.mart_orders" in manifest["nodes"]

@@ -56,8 +56,8 @@ TIMEOUTS: Mapping[Role, int] = {
 }
 """Seconds after which a statement is cancelled. A task of Airflow has an hour, and no more."""
 QUOTAS: Mapping[Role, int] = {
-    "LOADER": 50,
-    "TRANSFORMER": 100,
+    "LOADER": 200,
+    "TRANSFORMER": 300,
     "REPORTER": 50,
     "CI": 30,
     "DEVELOPER": 30,

@@ -11,7 +11,7 @@ tagged as (
         convert_timezone('UTC', start_time)::timestamp_ntz as started_at,
         convert_timezone('UTC', end_time)::timestamp_ntz as ended_at
     from source
-    where startswith(warehouse_name, '{{ escape_literal(var("platform_warehouse_prefix")) }}')
+    where startswith(warehouse_name, {{ platform_warehouse_prefix() }})
 ),
 
 final as (

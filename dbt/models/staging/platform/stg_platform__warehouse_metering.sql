@@ -17,7 +17,7 @@ final as (
         convert_timezone('UTC', start_time)::date as usage_date,
         convert_timezone('UTC', start_time)::timestamp_ntz as started_at
     from source
-    where startswith(warehouse_name, '{{ escape_literal(var("platform_warehouse_prefix")) }}')
+    where startswith(warehouse_name, {{ platform_warehouse_prefix() }})
 )
 
 select * from final
