@@ -14,13 +14,21 @@ import pytest
 import typer.main
 
 from include.warehouse.connection import REPOSITORY
+from include.warehouse.setup.declaration import declare
 
 DOCUMENTS = sorted(REPOSITORY.glob("*.md")) + sorted((REPOSITORY / "docs").rglob("*.md"))
 DECISIONS = sorted((REPOSITORY / "docs" / "decisions").glob("*.md"))
 PICTURES = sorted((REPOSITORY / "docs").rglob("*.svg"))
 
 # Written like a setting, and the name of a database.
-NO_SETTINGS = {"SNOWFLAKE_SAMPLE_DATA"}
+_ACCOUNT = declare()
+# What an account has, by the same beginnings.
+NO_SETTINGS = {
+    "SNOWFLAKE_SAMPLE_DATA",
+    _ACCOUNT.policy,
+    *_ACCOUNT.roles,
+    *(user.name for user in _ACCOUNT.users),
+}
 # Said by DuckDB, not by us.
 FOREIGN_MESSAGES = {"Overflow in multiplication of DECIMAL(18)"}
 
