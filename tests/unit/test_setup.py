@@ -61,7 +61,7 @@ def wrong(found: Rights) -> list[str]:
                 problems.append(f"{role} {found.levels[role, place] or 'nothing'} in {place}")
     for role in ROLES:
         landing = {LOADER: {"OWNERSHIP"}}
-        artifacts = landing | {TRANSFORMER: {"READ", "WRITE"}, CI: {"READ"}}
+        artifacts = landing | {TRANSFORMER: {"READ"}, CI: {"READ"}}
         for stage, expected_there in (
             ("RAW.META.LANDING", landing),
             ("RAW.META.ARTIFACTS", artifacts),
@@ -143,6 +143,7 @@ def test_a_grant_that_is_taken_away_is_missed() -> None:
         "grant ownership on database ANALYTICS to role FIRN_CI copy current grants",
         "grant usage on warehouse FIRN_TRANSFORMER to role FIRN_CI",
         "grant write on stage RAW.META.ARTIFACTS to role FIRN_CI",
+        "grant write on stage RAW.META.ARTIFACTS to role FIRN_TRANSFORMER",
         "grant imported privileges on database SNOWFLAKE_SAMPLE_DATA to role FIRN_REPORTER",
         "grant imported privileges on database SNOWFLAKE to role FIRN_TRANSFORMER",
         "grant database role SNOWFLAKE.GOVERNANCE_VIEWER to role FIRN_TRANSFORMER",

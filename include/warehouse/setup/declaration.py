@@ -425,19 +425,12 @@ def declare(options: Options | None = None) -> Declaration:
                 for role in ROLES
             ),
             *(grant for database in DATABASES for grant in database_grants(database, prefix)),
-            Grant(
-                ("READ", "WRITE"),
-                "STAGE",
-                ARTIFACTS,
-                named("TRANSFORMER"),
-                "A deployment stores the artifacts of its commit and removes old ones",
-            ),
-            Grant(
-                ("READ",),
-                "STAGE",
-                ARTIFACTS,
-                named("CI"),
-                "A pull request is compared with the manifest of production",
+            *(
+                Grant(("READ",), "STAGE", ARTIFACTS, named(role), reason)
+                for role, reason in (
+                    ("TRANSFORMER", "A deployment looks at the artifacts of the one before"),
+                    ("CI", "A pull request is compared with the manifest of production"),
+                )
             ),
         ),
         shared=(
