@@ -122,7 +122,9 @@ def look(cursor: SnowflakeCursor, declaration: Declaration) -> Found:
         databases=databases,
         schemas=schemas,
         stages=frozenset(
-            f"{schema}.{name}" for schema in around for name in names(f"show stages in {schema}")
+            f"{schema}.{name}"
+            for schema in around
+            for name in names(f"show stages in schema {schema}")
         ),
         policies={
             name: frozenset(
