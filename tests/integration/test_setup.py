@@ -138,6 +138,34 @@ def test_what_was_changed_by_hand_is_found_and_put_right(setup: Setup, account: 
     assert "Nothing to do" in setup().output
 
 
+def test_what_a_role_holds_besides_is_told_of_and_left(setup: Setup, account: Warehouse) -> None:
+    setup("--apply")
+    assert "Not declared" not in setup().output
+    by_hand = {
+        "select on future tables in database RAW": "SELECT on future tables in database RAW",
+        "select on table RAW.META.LOADS": "SELECT on tables in schema RAW.META",
+        "usage on database ANALYTICS_CI": "USAGE on database ANALYTICS_CI",
+        "usage on warehouse FIRN_CI": "USAGE on warehouse FIRN_CI",
+        "manage grants on account": "MANAGE GRANTS on account",
+    }
+    with account.connect() as connection, connection.cursor() as cursor:
+        for granted in by_hand:
+            cursor.execute(f"grant {granted} to role FIRN_REPORTER")
+        # What goes by a declared grant is none of these.
+        cursor.execute("grant select on table ANALYTICS.MART.T to role FIRN_REPORTER")
+        cursor.execute("grant usage on schema RAW.META to role FIRN_CI")
+        cursor.execute("grant ownership on table RAW.META.LOADS to role FIRN_LOADER")
+        cursor.execute("grant role FIRN_REPORTER to user ADA")
+        told = setup("--apply").output
+        assert f"Not declared, and left as it is ({len(by_hand)})" in told
+        for line in by_hand.values():
+            assert f"  {line}" in told
+        assert "Nothing to do" in told
+        for granted in by_hand:
+            cursor.execute(f"revoke {granted} from role FIRN_REPORTER")
+    assert "Not declared" not in setup().output
+
+
 def test_a_key_is_changed_without_a_moment_in_which_none_opens(
     setup: Setup, account: Warehouse, keys: list[Path]
 ) -> None:

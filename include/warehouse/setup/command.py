@@ -17,7 +17,7 @@ from rich.console import Console
 
 from include.warehouse.connection import ConnectionSettings, connect
 from include.warehouse.setup.declaration import Declaration, Options, SetupError
-from include.warehouse.setup.plan import Found, Step, apply, left_out, look, plan
+from include.warehouse.setup.plan import Found, Step, apply, beyond, left_out, look, plan
 
 SHORTEST_KEY = 2048
 """Bits."""
@@ -140,6 +140,10 @@ def show(declaration: Declaration, found: Found, steps: Sequence[Step], console:
             console.print(f"\n{heading} ({len(chosen)}):", style="bold")
             for step in chosen:
                 console.print(f"  {step.what}  [dim]{step.role}[/dim]", soft_wrap=True)
+    if more := beyond(declaration, found):
+        console.print(f"\nNot declared, and left as it is ({len(more)}):", style="bold red")
+        for line in more:
+            console.print(f"  {line}", soft_wrap=True)
     for sentence in left_out(declaration, found):
         console.print(f"\n{sentence}", style="dim", soft_wrap=True)
     console.print()

@@ -232,6 +232,44 @@ def left_out(declaration: Declaration, found: Found | None = None) -> list[str]:
     return sentences
 
 
+def beyond(declaration: Declaration, found: Found) -> list[str]:
+    """What the roles hold that the declaration does not give them, a line each.
+
+    What a role owns because it has made it is left out, and so is who has the roles.
+    """
+    declared = {
+        (grant.role, one, grant.kind, grant.name)
+        for grant in declaration.grants
+        for one in grant.privileges
+    }
+    declared |= {(one.role, "OWNERSHIP", one.kind, one.name) for one in declaration.ownership}
+    declared |= {(one.to, "USAGE", "ROLE", one.granted) for one in declaration.hierarchy}
+    for shared in declaration.shared:
+        if isinstance(shared, ImportedPrivileges):
+            declared.add((shared.to, "USAGE", "DATABASE", shared.database))
+        else:
+            names = {shared.granted, shared.granted.rpartition(".")[2]}
+            declared |= {(shared.to, "USAGE", "DATABASE ROLE", name) for name in names}
+    made = {"SCHEMA", "STAGE", "TABLE", "VIEW", "FILE FORMAT", "SEQUENCE"}
+    lines = set()
+    for role, what, kind, name in found.held - declared:
+        parts = name.split(".")
+        around = {".".join(parts[:depth]) for depth in range(1, len(parts))}
+        is_covered = any((role, what, f"{kind}S", one) in declared for one in around)
+        is_own = what == "OWNERSHIP" and kind in made
+        if role in found.roles and not is_covered and not is_own:
+            # Of tables there may be many: their schema says enough.
+            place = f"{kind.lower()} {name}"
+            if kind in {"TABLE", "VIEW"}:
+                place = f"{kind.lower()}s in schema {'.'.join(parts[:2])}"
+            lines.add(f"{what} on {place} to {role}")
+    for role, what, kind, name in found.future:
+        if (role, what, f"{kind}S", name) not in declared:
+            around_it = "schema" if "." in name else "database"
+            lines.add(f"{what} on future {kind.lower()}s in {around_it} {name} to {role}")
+    return sorted(lines)
+
+
 def _steps(declaration: Declaration, found: Found) -> Iterator[Step]:
     for role, comment in declaration.roles.items():
         if role not in found.roles:
