@@ -212,10 +212,13 @@ class ConnectionSettings(BaseSettings):
     def query_tag(self, extra: Mapping[str, object] | None = None) -> str:
         """The JSON every session is tagged with: application, target and what is given.
 
+        In a task of Airflow's also its DAG and its name, as dbt's sessions have them.
+
         Raises:
             ValueError: if the tag is longer than Snowflake takes.
         """
-        tag = json.dumps({"application": APPLICATION, "target": self.target, **(extra or {})})
+        of_all = {"application": APPLICATION, "target": self.target}
+        tag = json.dumps(of_all | _airflow_task(os.environ) | dict(extra or {}))
         if len(tag) > MAX_QUERY_TAG_LENGTH:
             raise ValueError(
                 f"The query tag has {len(tag)} characters, Snowflake takes {MAX_QUERY_TAG_LENGTH}: "
@@ -476,6 +479,14 @@ def _operating_system_user(environment: Mapping[str, str]) -> str:
     names = (environment.get(variable) for variable in ("LOGNAME", "USER", "USERNAME"))
     name = re.sub(r"[^a-z0-9_]", "_", next(filter(None, names), APPLICATION).lower())
     return f"_{name}" if name[0].isdigit() else name
+
+
+def _airflow_task(environment: Mapping[str, str]) -> dict[str, str]:
+    """DAG and task of the process, as Airflow tells every task."""
+    variables = {"dag": "AIRFLOW_CTX_DAG_ID", "task": "AIRFLOW_CTX_TASK_ID"}
+    return {
+        name: value for name, variable in variables.items() if (value := environment.get(variable))
+    }
 
 
 def _past_the_proxy(environment: Mapping[str, str]) -> dict[str, str]:

@@ -715,6 +715,21 @@ def test_query_tags_are_json_that_says_who_and_where() -> None:
     assert tag == {"application": "firn", "target": "local", "dag": 'a"b', "run": 3}
 
 
+def test_a_query_tag_names_the_task_of_airflow_that_asks(
+    clean_environment: pytest.MonkeyPatch,
+) -> None:
+    of_task = {"AIRFLOW_CTX_DAG_ID": "sales__orders__1h", "AIRFLOW_CTX_TASK_ID": "ingest.load"}
+    set_all(clean_environment, of_task)
+    assert json.loads(get_settings().query_tag({"load": "sales.orders"})) == {
+        "application": "firn",
+        "target": "local",
+        "dag": "sales__orders__1h",
+        "task": "ingest.load",
+        "load": "sales.orders",
+    }
+    assert json.loads(get_settings().query_tag({"task": "doctor"}))["task"] == "doctor"
+
+
 def test_a_query_tag_longer_than_snowflake_takes_is_refused() -> None:
     with pytest.raises(ValueError, match="Snowflake takes 2000"):
         ConnectionSettings().query_tag({"model": "x" * 2000})
