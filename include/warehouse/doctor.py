@@ -254,9 +254,9 @@ def _check_loader(report: _Report, settings: ConnectionSettings) -> None:
             connect(settings, as_loader=True, query_tag={"task": "doctor"}) as connection,
             connection.cursor() as cursor,
         ):
-            cursor.execute("select current_role(), current_warehouse()")
-            [(role, warehouse)] = cursor.fetchall()
+            cursor.execute("select current_role()")
+            [(role,)] = cursor.fetchall()
     except (WarehouseUnreachableError, SnowflakeError) as error:
         report.bad(f"What writes RAW cannot connect: {error}")
     else:
-        report.good(f"What writes RAW connects as {role} on warehouse {warehouse}")
+        report.good(f"What writes RAW connects as {role}")

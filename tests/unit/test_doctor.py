@@ -12,13 +12,14 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import fakesnow
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from rich.console import Console
 
 from include.warehouse import doctor as module
-from include.warehouse.connection import ConnectionSettings
+from include.warehouse.connection import ConnectionSettings, WarehouseUnreachableError, connect
 
 ACCOUNT = {
     "FIRN_TARGET": "dev",
@@ -97,6 +98,27 @@ def test_a_password_within_a_value_is_hidden(environment: pytest.MonkeyPatch) ->
     _, text = examine()
     assert "reader:***@127.0.0.1" in text
     assert "made-up" not in text
+
+
+def test_the_role_that_writes_raw_is_tried_too(environment: pytest.MonkeyPatch) -> None:
+    for name, value in (ACCOUNT | {"SNOWFLAKE_PASSWORD": "hush"}).items():
+        environment.setenv(name, value)
+    with fakesnow.patch():
+        assert "What writes RAW" not in examine()[1]
+        environment.setenv("SNOWFLAKE_LOADER_ROLE", "loader")
+        code, text = examine()
+        assert code == 0
+        assert "What writes RAW connects as " in text
+
+        def refused(*arguments: Any, as_loader: bool = False, **more: Any) -> Any:
+            if as_loader:
+                raise WarehouseUnreachableError("Role 'LOADER' is not granted to this user.")
+            return connect(*arguments, **more)
+
+        environment.setattr(module, "connect", refused)
+        code, text = examine()
+    assert code == 2
+    assert "What writes RAW cannot connect: Role 'LOADER' is not granted to this user." in text
 
 
 def test_the_switch_of_monitoring_is_told(environment: pytest.MonkeyPatch) -> None:
