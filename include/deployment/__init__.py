@@ -1,0 +1,1 @@
+"""How a commit gets into production, and back out of it."""
