@@ -65,6 +65,7 @@ ANSWERS: tuple[Callable[[Expr, Session], str | None], ...] = (
 
 ACTIONS: tuple[Callable[[Expr, Session], tables.Action | None], ...] = (
     tables.databases,
+    tables.swap_databases,
     tables.column_comments,
     tables.table_comment,
     account.changes,
@@ -263,6 +264,9 @@ class LocalCursor(FakeSnowflakeCursor):
         for key in ("clustering", "column_comments"):
             if value := statement.args.get(key):
                 noted[0].args[key] = value
+
+        if text := tables.own_names(parts[0]):
+            noted[0].args["view_text"] = text
 
         self._notes = noted[0]
         target = self._stored_target(statement)

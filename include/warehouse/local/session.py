@@ -88,15 +88,17 @@ class Session(FakeSnowflakeConnection):
         self._writes: list[tuple[Operation, int]] = []
         self._touched: set[TableName] = set()
         self._commit_each = str(self.parameters.get("AUTOCOMMIT", True)).lower() != "false"
-        super().__init__(
-            store.hub.cursor(),
-            RecentResults(),
-            database,
-            schema,
-            create_database=False,
-            create_schema=False,
-            db_path=store.databases,
-        )
+        with store.gate.passing():
+            super().__init__(
+                store.hub.cursor(),
+                RecentResults(),
+                database,
+                schema,
+                create_database=False,
+                create_schema=False,
+                db_path=store.databases,
+            )
+        store.sessions.add(self)
 
     @property
     def duck(self) -> duckdb.DuckDBPyConnection:
@@ -154,8 +156,9 @@ class Session(FakeSnowflakeConnection):
             try:
                 if order is not None and order.cancelled:
                     raise cancelled()
-                self.leave_if_gone()
-                yield
+                with self.store.gate.passing(at_once=self.holds_databases):
+                    self.leave_if_gone()
+                    yield
             finally:
                 self._running, self._order = False, None
                 self.last_used = time.monotonic()
@@ -179,6 +182,11 @@ class Session(FakeSnowflakeConnection):
         if order is None or self._order is order:
             self.cancel_requested.set()
             self._duck_conn.interrupt()
+
+    @property
+    def holds_databases(self) -> bool:
+        """Whether a transaction of DuckDB is open, which keeps the files that it has read open."""
+        return self._writing
 
     @property
     def commits_each_statement(self) -> bool:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import logging
 import re
 import shutil
 import threading
+import weakref
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import duckdb
 from fakesnow import info_schema, macros
@@ -17,8 +20,13 @@ from fakesnow.transforms import show
 from fakesnow.transforms import stage as fakesnow_stage
 
 from include.warehouse.local.errors import WarehouseError
+from include.warehouse.local.gate import Gate
 from include.warehouse.local.locks import TableLocks
-from include.warehouse.local.rules import functions, metadata, staging
+from include.warehouse.local.rules import account, functions, metadata, staging
+from include.warehouse.local.rules.answers import identifier, literal
+
+if TYPE_CHECKING:
+    from include.warehouse.local.session import Session
 
 logger = logging.getLogger("firn.warehouse")
 
@@ -52,6 +60,8 @@ class Store:
         self.uploads.mkdir()
         self.locks = TableLocks(idle_limit_seconds)
         self.catalog_lock = threading.RLock()
+        self.gate = Gate()
+        self.sessions: weakref.WeakSet[Session] = weakref.WeakSet()
         # fakesnow keeps staged files in a temporary folder of its own unless told otherwise.
         fakesnow_stage.LOCAL_BUCKET_PATH = str(self.stages)
         self.attached: set[str] = set()
@@ -119,16 +129,26 @@ class Store:
         hub.execute(show.fs_global_creation_sql())
         hub.execute(metadata.ACCOUNT_TABLES_SQL)
         hub.execute(functions.MACROS_SQL)
+        named = {stem: name for name, stem in hub.execute(f"FROM {metadata.FILES}").fetchall()}
         for file in sorted(self.databases.glob("*.db")):
+            name = named.get(file.stem, file.stem)
+            if name == metadata.NOBODY:
+                self._unlink(file)
+                continue
+            named.pop(file.stem, None)
             try:
-                hub.execute(f"ATTACH '{self._quoted(file)}' AS \"{file.stem}\"")
-                self.prepare_database(hub, file.stem)
+                hub.execute(f"ATTACH '{self._quoted(file)}' AS {identifier(name)}")
+                self.prepare_database(hub, name)
             except duckdb.Error as error:
                 reason = str(error).splitlines()[0]
                 raise WarehouseError(
                     f"{file} cannot be opened ({reason}): move it away to start without the "
-                    f"database {file.stem}, or run `python -m include.warehouse reset`."
+                    f"database {name}, or run `python -m include.warehouse reset`."
                 ) from None
+        for stem in named:
+            # Of a database that was being made or dropped when the server was killed.
+            hub.execute(f"DELETE FROM {metadata.FILES} WHERE stem = ?", (stem,))
+        metadata.restore_views(hub, hub)
         # A killed server could not end its sessions.
         left_over = hub.execute(
             f"SELECT database_name, schema_name, name FROM {staging.STAGES} "
@@ -162,21 +182,122 @@ class Store:
         self.attached.add(name)
 
     def database_file(self, name: str) -> Path:
-        """The file of a database.
+        """The file of a database; another one than its name says once it has been swapped.
 
         Raises:
             WarehouseError: the name is not a plain identifier.
         """
         if not DATABASE_NAME.fullmatch(name):
             raise WarehouseError(f"'{name}' cannot name a database of the local warehouse.")
-        return self.databases / f"{name}.db"
+        with self.catalog_lock, self.hub.cursor() as connection:
+            found = connection.execute(
+                f"SELECT stem FROM {metadata.FILES} WHERE name = ?", (name,)
+            ).fetchone()
+        return self.databases / f"{found[0] if found else name}.db"
+
+    def new_database_file(self, name: str) -> Path:
+        """The file for a database that is made, which is not that of any other.
+
+        Raises:
+            WarehouseError: the name is not a plain identifier.
+        """
+        if (file := self.database_file(name)).exists():
+            # A database of another name has it since the two were swapped.
+            file = self._spare_file(name)
+            with self.catalog_lock, self.hub.cursor() as connection:
+                connection.execute(f"INSERT INTO {metadata.FILES} VALUES (?, ?)", (name, file.stem))
+        return file
+
+    def swap_databases(self, one: str, other: str) -> None:
+        """Let two attached databases change names; nothing else may run meanwhile.
+
+        What says which file is whose, and what is kept of tables and grants by name, is one
+        transaction. Killed before it is committed, the old names hold, afterwards the new ones.
+
+        Raises:
+            duckdb.Error: it could not be done, and the names are the old ones.
+        """
+        files = {one: self.database_file(one), other: self.database_file(other)}
+        with self.catalog_lock, self.hub.cursor() as connection:
+            connection.execute("BEGIN")
+            try:
+                metadata.swap_databases(connection, one, other, files[one].stem, files[other].stem)
+                self._attach({one: files[other], other: files[one]})
+                with self.hub.cursor() as another:
+                    metadata.restore_views(connection, another)
+                connection.execute("COMMIT")
+            except BaseException:
+                connection.execute("ROLLBACK")
+                self._attach(files)
+                raise
+
+    def clone_database(self, of: str, to: str) -> None:
+        """Make a database, or make it anew, as a copy of another; nothing else may run meanwhile.
+
+        Killed before it is complete, the old database is there, or none.
+
+        Raises:
+            duckdb.Error: it could not be done.
+            OSError: the disk is full.
+        """
+        copy, old = self._spare_file(to), self.database_file(to)
+        with self.catalog_lock, self.hub.cursor() as connection:
+            files = f"INSERT INTO {metadata.FILES} VALUES (?, ?)"
+            connection.execute(files, (metadata.NOBODY, copy.stem))
+            try:
+                connection.execute(f"CHECKPOINT {identifier(of)}")
+                shutil.copyfile(self.database_file(of), copy)
+                connection.execute("BEGIN")
+                connection.execute(
+                    f"DELETE FROM {metadata.FILES} WHERE name = ? OR stem = ?", (to, copy.stem)
+                )
+                connection.execute(files, (to, copy.stem))
+                if old.exists():
+                    connection.execute(files, (metadata.NOBODY, old.stem))
+                metadata.copy_database_notes(connection, of, to)
+                account.copy_grants(connection, of, to)
+                self._attach({to: copy})
+                with self.hub.cursor() as another:
+                    metadata.restore_views(connection, another)
+                connection.execute("COMMIT")
+            except BaseException:
+                with contextlib.suppress(duckdb.TransactionException):
+                    connection.execute("ROLLBACK")
+                connection.execute(f"DETACH DATABASE IF EXISTS {identifier(to)}")
+                if old.exists():
+                    self._attach({to: old})
+                self._unlink(copy)
+                raise
+            self._unlink(old)
+            connection.execute(f"DELETE FROM {metadata.FILES} WHERE name = ?", (metadata.NOBODY,))
+        shutil.rmtree(self.stages / to, ignore_errors=True)
+
+    def _spare_file(self, name: str) -> Path:
+        number = 2
+        while (file := self.databases / f"{name}.{number}.db").exists():
+            number += 1
+        return file
+
+    @staticmethod
+    def _unlink(file: Path) -> None:
+        for part in (file, file.with_name(file.name + ".wal")):
+            part.unlink(missing_ok=True)
+
+    def _attach(self, files: dict[str, Path]) -> None:
+        """Give each of some databases a file, after taking away the ones that they have."""
+        with self.hub.cursor() as connection:
+            for name in files:
+                connection.execute(f"DETACH DATABASE IF EXISTS {identifier(name)}")
+            for name, file in files.items():
+                connection.execute(f"ATTACH {literal(str(file))} AS {identifier(name)}")
+                self.prepare_database(connection, name)
 
     def remove_database(self, name: str) -> None:
         """Delete the files of a detached database and of its stages."""
         self.attached.discard(name)
-        file = self.database_file(name)
-        for part in (file, file.with_name(file.name + ".wal")):
-            part.unlink(missing_ok=True)
+        self._unlink(self.database_file(name))
+        with self.catalog_lock, self.hub.cursor() as connection:
+            connection.execute(f"DELETE FROM {metadata.FILES} WHERE name = ?", (name,))
         shutil.rmtree(self.stages / name, ignore_errors=True)
 
     def record_writes(self, tables: Iterable[tuple[str, str, str]]) -> None:

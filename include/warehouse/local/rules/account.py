@@ -430,6 +430,28 @@ def forget_grants(connection: duckdb.DuckDBPyConnection, name: str) -> None:
     )
 
 
+def copy_grants(connection: duckdb.DuckDBPyConnection, of: str, to: str) -> None:
+    """What is in a clone has the grants of the originals, and future grants too.
+
+    The container itself, a schema or a database, has none of its original's.
+    """
+    of, to = of.upper(), to.upper()
+    inside = (
+        "(starts_with(object_name, $within) "
+        "OR object_name = $container AND starts_with(object_kind, 'FUTURE'))"
+    )
+    connection.execute(
+        f"DELETE FROM _fs_global._firn.grants WHERE object_name = $container OR {inside}",
+        {"container": to, "within": f"{to}."},
+    )
+    connection.execute(
+        "INSERT INTO _fs_global._firn.grants BY NAME "
+        "SELECT * REPLACE ($to || substr(object_name, length($container) + 1) AS object_name, "
+        f"now() AS created) FROM _fs_global._firn.grants WHERE {inside}",
+        {"container": of, "within": f"{of}.", "to": to},
+    )
+
+
 def _show_grants(words: list[str], session: Session) -> str:
     condition = "object_kind NOT LIKE 'ALL %' AND object_kind NOT LIKE 'FUTURE %'"
     if words[:2] == ["OF", "ROLE"]:

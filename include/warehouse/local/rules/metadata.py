@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import duckdb
+import sqlglot
 from sqlglot import Expr, exp
 
 from include.warehouse.local.errors import no_container, not_found
@@ -27,11 +28,15 @@ INTEGERS = (
     "UINTEGER",
     "UBIGINT",
 )
+TIMES = "_firn.table_times"
+VIEWS = "_firn.view_texts"
+"""Views that name the database they are in, as they were written: DuckDB forgets that name."""
 KEPT_BY_TABLE = tuple(
     (name, tuple(f"{prefix}{column}" for column in columns))
     for name, prefix, columns in (
-        ("_firn.table_times", "", ("database_name", "schema_name", "table_name")),
+        (TIMES, "", ("database_name", "schema_name", "table_name")),
         ("_firn.clustering", "", ("database_name", "schema_name", "table_name")),
+        (VIEWS, "", ("database_name", "schema_name", "table_name")),
         (
             "_fs_information_schema._fs_columns_ext",
             "ext_",
@@ -45,6 +50,10 @@ KEPT_BY_TABLE = tuple(
     )
 )
 """Where something is remembered of a table, with the columns of its full name."""
+FILES = "_fs_global._firn.database_files"
+"""Which file a database has whose name is not that of its file."""
+NOBODY = ""
+"""Whose file is deleted when the server starts."""
 TERSE = ("created_on", "name", "kind", "database_name", "schema_name")
 MAXIMUM_TEXT = 16_777_216
 HIDDEN_DATABASES = "('memory', 'system', 'temp', '_fs_global')"
@@ -66,6 +75,10 @@ CREATE TABLE IF NOT EXISTS _fs_global._firn.grants (
 CREATE TABLE IF NOT EXISTS _fs_global._firn.clustering (
     database_name VARCHAR, schema_name VARCHAR, table_name VARCHAR, expression VARCHAR
 );
+CREATE TABLE IF NOT EXISTS _fs_global.{VIEWS} (
+    database_name VARCHAR, schema_name VARCHAR, table_name VARCHAR, text VARCHAR
+);
+CREATE TABLE IF NOT EXISTS {FILES} (name VARCHAR, stem VARCHAR);
 CREATE OR REPLACE VIEW _fs_global._fs_information_schema._fs_columns AS
 SELECT
     c.database_name AS TABLE_CATALOG,
@@ -188,6 +201,90 @@ def rename_table(
         connection.execute(
             f"UPDATE _fs_global.{name} SET {new_values} WHERE {condition}", (*new, *old)
         )
+
+
+def copy_schema_notes(
+    connection: duckdb.DuckDBPyConnection, of: tuple[str, str], to: tuple[str, str]
+) -> None:
+    """Let the tables of a cloned schema have what is remembered of the originals, but for times."""
+    _copy_notes(connection, of, to)
+
+
+def copy_database_notes(connection: duckdb.DuckDBPyConnection, of: str, to: str) -> None:
+    """The same for a cloned database."""
+    _copy_notes(connection, (of,), (to,))
+
+
+def _copy_notes(
+    connection: duckdb.DuckDBPyConnection, of: tuple[str, ...], to: tuple[str, ...]
+) -> None:
+    for name, columns in KEPT_BY_TABLE:
+        around = columns[: len(of)]
+        condition = " AND ".join(f"{column} = ?" for column in around)
+        connection.execute(f"DELETE FROM _fs_global.{name} WHERE {condition}", to)
+        moved = {column: f"? AS {column}" for column in around}
+        if name == TIMES:
+            moved |= {column: f"now() AS {column}" for column in ("created", "last_altered")}
+        connection.execute(
+            f"INSERT INTO _fs_global.{name} BY NAME "
+            f"SELECT * REPLACE ({', '.join(moved.values())}) FROM _fs_global.{name} "
+            f"WHERE {condition}",
+            (*to, *of),
+        )
+
+
+def restore_views(known: duckdb.DuckDBPyConnection, connection: duckdb.DuckDBPyConnection) -> None:
+    """Let views that name a database read from what has that name now.
+
+    One whose tables are not there is dropped: on Snowflake it would be there and could not be read.
+    `known` may have a transaction open that moves what is kept of views.
+    """
+    for *name, text in known.execute(f"FROM _fs_global.{VIEWS}").fetchall():
+        view = sqlglot.parse_one(text, read="duckdb")
+        target = view.find(exp.Table)
+        if target is None or not _has_schema(connection, *name[:2]):
+            continue
+        names.point(target, (name[0], name[1], name[2]))
+        try:
+            connection.execute(view.sql(dialect="duckdb"))
+        except duckdb.Error:
+            connection.execute(f"DROP VIEW IF EXISTS {target.sql(dialect='duckdb')}")
+
+
+def _has_schema(connection: duckdb.DuckDBPyConnection, database: str, schema: str) -> bool:
+    found = connection.execute(
+        "SELECT 1 FROM duckdb_schemas() WHERE database_name = ? AND schema_name = ?",
+        (database, schema),
+    ).fetchone()
+    return found is not None
+
+
+def swap_databases(
+    connection: duckdb.DuckDBPyConnection,
+    one: str,
+    other: str,
+    file_of_one: str,
+    file_of_other: str,
+) -> None:
+    """Let two databases change names in all that is kept of them, and in which file is whose."""
+    connection.execute(f"DELETE FROM {FILES} WHERE name IN (?, ?)", (one, other))
+    for name, stem in ((one, file_of_other), (other, file_of_one)):
+        if stem != name:
+            connection.execute(f"INSERT INTO {FILES} VALUES (?, ?)", (name, stem))
+    for table, (database, *_) in KEPT_BY_TABLE:
+        connection.execute(
+            f"UPDATE _fs_global.{table} SET {database} = CASE {database} WHEN ? THEN ? ELSE ? END "
+            f"WHERE {database} IN (?, ?)",
+            (one, other, one, one, other),
+        )
+    connection.execute(
+        "UPDATE _fs_global._firn.grants SET object_name = "
+        "CASE split_part(object_name, '.', 1) WHEN $one THEN $other ELSE $one END "
+        "|| substr(object_name, length(split_part(object_name, '.', 1)) + 1) "
+        "WHERE split_part(object_name, '.', 1) IN ($one, $other) "
+        "AND object_kind NOT IN ('ROLE', 'USER', 'WAREHOUSE', 'RESOURCE MONITOR', 'INTEGRATION')",
+        {"one": one.upper(), "other": other.upper()},
+    )
 
 
 def show(statement: Expr, session: Session) -> str | None:

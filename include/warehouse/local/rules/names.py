@@ -160,12 +160,41 @@ def qualified(statement: Expr, session: Session) -> Expr:
     DuckDB looks further than that: views would read from the schema of each reader, and its own
     catalogue would be found under plain names.
     """
-    if str(statement.args.get("kind") or "").upper() in {"DATABASE", "SCHEMA"}:
+    kind = str(statement.args.get("kind") or "").upper()
+    if kind in {"DATABASE", "SCHEMA"}:
         return statement
+    if kind == "VIEW" and isinstance(statement, exp.Create):
+        _names_in_a_view(statement, session)
     for table in stored_tables(statement):
+        if table.meta.get("stays"):
+            continue
         if not table.args.get("catalog") and (session.schema or table.args.get("db")):
             point(table, resolve(table, session))
     return statement
+
+
+def _names_in_a_view(statement: exp.Create, session: Session) -> None:
+    """What a view names without a database or a schema is looked up where the view is.
+
+    Without a database it stays, so that the view reads from wherever it is by then: in a clone, or
+    under another name after a swap. DuckDB does the same.
+    """
+    view = target(statement)
+    if view is None or statement.find(exp.TemporaryProperty):
+        return
+    database, schema, _ = resolve(view, session)
+    for table in stored_tables(statement):
+        if table is view or table.args.get("catalog"):
+            continue
+        around = _stored(table.args.get("db")) or schema
+        if (database, around, _stored(table.this)) in session.temporary:
+            continue
+        if around == "INFORMATION_SCHEMA":
+            table.set("catalog", exp.to_identifier(database, quoted=True))
+            continue
+        table.set("db", exp.to_identifier(around, quoted=True))
+        table.set("this", exp.to_identifier(_stored(table.this), quoted=True))
+        table.meta["stays"] = True
 
 
 def column_names(statement: Expr, session: Session) -> Expr:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from graphlib import TopologicalSorter
 from typing import TYPE_CHECKING
 
 import sqlglot
 from snowflake.connector.errors import ProgrammingError
 from sqlglot import Expr, exp
 
-from include.warehouse.local.errors import compilation_error, not_found, unsupported
-from include.warehouse.local.rules import account, answers, metadata, names
+from include.warehouse.local.errors import cancelled, compilation_error, not_found, unsupported
+from include.warehouse.local.rules import account, answers, metadata, names, staging
 from include.warehouse.local.rules.answers import identifier, literal
 from include.warehouse.local.rules.session_state import command_tokens
 
@@ -90,6 +92,7 @@ def clone(statement: Expr, session: Session) -> tuple[Action, list[TableName]] |
         def run_schema() -> str:
             with session.atomic():
                 _clone_schema(session, of_schema, to_schema, replace)
+            _copy_notes(session, of_schema, to_schema)
             return answers.status(f"Schema {to_schema[1]} successfully created.")
 
         return run_schema, []
@@ -142,26 +145,47 @@ def _clone_schema(
     session.duck.execute(f"CREATE SCHEMA {identifier(to[0])}.{identifier(to[1])}")
     for _, name in _tables(session, *of):
         _copy_table(session, (*of, name), (*to, name))
-    for _, name, sql in _views(session, *of):
-        _create_view_copy(session, sql, (*to, name))
+    written = dict(
+        session.duck.execute(
+            f"SELECT table_name, text FROM _fs_global.{metadata.VIEWS} "
+            "WHERE database_name = ? AND schema_name = ?",
+            of,
+        ).fetchall()
+    )
+    texts = {name: written.get(name, sql) for _, name, sql in _views(session, *of)}
+    for name in _readers_last(texts, of[1]):
+        _create_view_copy(session, texts[name], (*to, name))
+
+
+def _readers_last(texts: Mapping[str, str], schema: str) -> Iterator[str]:
+    """The views of a schema in an order in which they can be made."""
+    read = {
+        name: {
+            table.name
+            for table in sqlglot.parse_one(text, read="duckdb").find_all(exp.Table)
+            if table.name in texts and table.name != name and table.db in ("", schema)
+        }
+        for name, text in texts.items()
+    }
+    yield from TopologicalSorter(read).static_order()
 
 
 def _clone_database(session: Session, of: str, to: str, replace: bool) -> None:
+    store = session.store
     if of == to:
         raise compilation_error(f"'{of}' cannot be a clone of itself.")
-    if not names.schema_exists(session, of, "main"):
+    if of not in store.attached:
         raise not_found("Database", of)
-    if replace:
-        drop_database_files(session, to, if_exists=True)
-    create_database_file(session, to, if_not_exists=False)
-    schemas = session.duck.execute(
-        "SELECT schema_name FROM duckdb_schemas() WHERE database_name = ? "
-        f"AND schema_name NOT IN {metadata.HIDDEN_SCHEMAS}",
-        (of,),
-    ).fetchall()
-    for (schema,) in schemas:
-        with session.atomic():
-            _clone_schema(session, (of, schema), (to, schema), replace=True)
+    if to.upper() in {name.upper() for name in store.attached} and not replace:
+        raise ProgrammingError(
+            msg=f"SQL compilation error:\nObject '{to}' already exists.",
+            errno=2002,
+            sqlstate="42710",
+        )
+    store.database_file(to)
+    with _alone(session, f"'{of}' cannot be cloned"):
+        _refuse_stages(session, "Cloning", (of,))
+        store.clone_database(of, to)
 
 
 def _copy_table(session: Session, of: TableName, to: TableName) -> None:
@@ -202,6 +226,17 @@ def _copy_lengths(session: Session, of: TableName, to: TableName) -> None:
         )
 
 
+def _copy_notes(session: Session, of: tuple[str, str], to: tuple[str, str]) -> None:
+    """A cloned schema has the comments, lengths and grants of what is in it; its age is its own."""
+    names_ = [name for _, name in _tables(session, *to)] + [
+        name for _, name, _ in _views(session, *to)
+    ]
+    with session.store.catalog_lock, session.store.hub.cursor() as connection:
+        metadata.copy_schema_notes(connection, of, to)
+        account.copy_grants(connection, ".".join(of), ".".join(to))
+    session.store.record_writes([(*to, name) for name in names_])
+
+
 def databases(statement: Expr, session: Session) -> Action | None:
     """CREATE and DROP DATABASE: a file that is attached, or detached and deleted."""
     kind = str(statement.args.get("kind") or "").upper()
@@ -236,6 +271,83 @@ def databases(statement: Expr, session: Session) -> Action | None:
     return create if isinstance(statement, exp.Create) else drop
 
 
+ALONE_SECONDS = 60.0
+"""How long a swap or clone of databases waits for what other sessions have begun."""
+
+
+def swap_databases(statement: Expr, session: Session) -> Action | None:
+    """ALTER DATABASE … SWAP WITH …: both names change places at once, with all that is in them."""
+    tokens = _alter_tokens(statement)
+    words = [text.upper() for text, _ in tokens]
+    if words[:2] != ["ALTER", "DATABASE"]:
+        return None
+    if_exists = words[2:4] == ["IF", "EXISTS"]
+    rest = tokens[4:] if if_exists else tokens[2:]
+    if [text.upper() for text, _ in rest[1:3]] != ["SWAP", "WITH"] or len(rest) != 4:
+        raise unsupported("ALTER DATABASE but for SWAP WITH is")
+    one, other = (text if quoted else text.upper() for text, quoted in (rest[0], rest[3]))
+
+    def run() -> str:
+        return _swap_databases(session, one, other, if_exists=if_exists)
+
+    return run
+
+
+def _swap_databases(session: Session, one: str, other: str, *, if_exists: bool) -> str:
+    store = session.store
+    if if_exists and one not in store.attached:
+        return answers.SUCCESS
+    for name in (one, other):
+        if name not in store.attached:
+            raise not_found("Database", name)
+    if one == other:
+        raise compilation_error(f"Database '{one}' cannot be swapped with itself.")
+    with _alone(session, f"'{one}' and '{other}' cannot be swapped"):
+        _refuse_stages(session, "Swapping", (one, other))
+        store.swap_databases(one, other)
+    return answers.SUCCESS
+
+
+@contextmanager
+def _alone(session: Session, what: str) -> Iterator[None]:
+    """Without any other statement, and without the files that open transactions read."""
+    store = session.store
+    place = session.database if session.database_set else None
+    around = session.schema if session.schema_set else None
+
+    def is_free() -> bool:
+        return not any(one.holds_databases for one in list(store.sessions) if one is not session)
+
+    with store.gate.alone(is_free, ALONE_SECONDS, session.cancel_requested.is_set) as alone:
+        if session.cancel_requested.is_set():
+            raise cancelled()
+        if not alone:
+            raise ProgrammingError(
+                msg=f"{what} while statements and transactions of other sessions go on; do it when "
+                "those have ended.",
+                errno=625,
+                sqlstate="57014",
+            )
+        session.duck.execute("SET schema = 'memory.main'")
+        try:
+            yield
+        finally:
+            if place is not None and place in store.attached:
+                known = around and names.schema_exists(session, place, around)
+                session.use(place, around if known else None)
+
+
+def _refuse_stages(session: Session, what: str, databases: tuple[str, ...]) -> None:
+    """The files of a stage are in folders that are named after its database."""
+    for database in databases:
+        stage = session.duck.execute(
+            f"SELECT schema_name || '.' || name FROM {staging.STAGES} WHERE database_name = ?",
+            (database,),
+        ).fetchone()
+        if stage is not None:
+            raise unsupported(f"{what} a database that holds a stage ({database}.{stage[0]}) is")
+
+
 def create_database_file(session: Session, name: str, *, if_not_exists: bool) -> bool:
     """Attach a new file; False if the database is there already and may be."""
     store = session.store
@@ -249,7 +361,7 @@ def create_database_file(session: Session, name: str, *, if_not_exists: bool) ->
                 errno=2002,
                 sqlstate="42710",
             )
-        file = literal(str(store.database_file(name)))
+        file = literal(str(store.new_database_file(name)))
         session.duck.execute(f"ATTACH {file} AS {identifier(name)}")
         store.prepare_database(session.duck, name)
     return True
@@ -517,9 +629,14 @@ def record(statement: Expr, name: TableName, session: Session) -> None:
     comment = (statement.args.get("table_comment") or (None, None))[1]
     lengths = statement.args.get("text_lengths") or []
     clustering_key = statement.args.get("clustering")
-    if not (comment or lengths or clustering_key):
+    view_text = statement.args.get("view_text")
+    if not (comment or lengths or clustering_key or view_text):
         return
     with session.store.catalog_lock, session.store.hub.cursor() as connection:
+        if view_text:
+            connection.execute(
+                f"INSERT INTO _fs_global.{metadata.VIEWS} VALUES (?, ?, ?, ?)", (*name, view_text)
+            )
         if clustering_key:
             connection.execute(
                 "DELETE FROM _fs_global._firn.clustering "
@@ -544,6 +661,22 @@ def record(statement: Expr, name: TableName, session: Session) -> None:
                 "ext_character_octet_length = excluded.ext_character_octet_length",
                 (*name, column, length, min(length * 4, metadata.MAXIMUM_TEXT)),
             )
+
+
+def own_names(statement: Expr) -> str | None:
+    """The text of a view that names the database it is in, in DuckDB's words; else None."""
+    if not isinstance(statement, exp.Create) or str(statement.kind).upper() != "VIEW":
+        return None
+    view = names.target(statement)
+    if view is None or not any(
+        table is not view and table.catalog.upper() == view.catalog.upper()
+        for table in statement.find_all(exp.Table)
+    ):
+        return None
+    again = statement.copy()
+    again.set("replace", True)
+    again.set("exists", False)
+    return again.sql(dialect="duckdb")
 
 
 def renamed(statement: Expr, session: Session) -> TableName | None:
