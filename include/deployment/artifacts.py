@@ -89,9 +89,11 @@ def store(settings: ConnectionSettings, sha: str, folder: Path) -> list[str]:
             f"{folder} holds no {MANIFEST}: give dbt's target folder, after a run of dbt."
         )
     found = [name for name in NAMES if (folder / name).is_file()]
-    with _cursor(settings, "store") as cursor:
-        cursor.execute("create schema if not exists RAW.META")
-        cursor.execute(f"create stage if not exists {STAGE}")
+    with _cursor(settings, "store", writes=True) as cursor:
+        if not _exists(cursor):
+            # On an account the setup has made it.
+            cursor.execute("create schema if not exists RAW.META")
+            cursor.execute(f"create stage if not exists {STAGE}")
         cursor.execute(f"remove @{STAGE}/{sha}/{MANIFEST}")
         cursor.execute(f"remove @{STAGE}/{sha}/")
         for name in found:
@@ -161,10 +163,20 @@ def remove(settings: ConnectionSettings, sha: str) -> None:
         WarehouseUnreachableError: the warehouse takes no connection.
     """
     sha = commit(sha)
-    with _cursor(settings, "remove") as cursor:
+    with _cursor(settings, "remove", writes=True) as cursor:
         if _listed(cursor):
             cursor.execute(f"remove @{STAGE}/{sha}/{MANIFEST}")
             cursor.execute(f"remove @{STAGE}/{sha}/")
+
+
+def _exists(cursor: SnowflakeCursor) -> bool:
+    try:
+        cursor.execute(f"list @{STAGE}/none/")
+    except ProgrammingError as error:
+        if error.errno == _DOES_NOT_EXIST:
+            return False
+        raise
+    return True
 
 
 def _listed(cursor: SnowflakeCursor, path: str = "") -> list[Stored]:
@@ -183,9 +195,13 @@ def _listed(cursor: SnowflakeCursor, path: str = "") -> list[Stored]:
 
 
 @contextmanager
-def _cursor(settings: ConnectionSettings, what: str) -> Iterator[SnowflakeCursor]:
+def _cursor(
+    settings: ConnectionSettings, what: str, *, writes: bool = False
+) -> Iterator[SnowflakeCursor]:
     with (
-        connect(settings, database="RAW", query_tag={"artifacts": what}) as connection,
+        connect(
+            settings, database="RAW", as_loader=writes, query_tag={"artifacts": what}
+        ) as connection,
         connection.cursor() as cursor,
     ):
         yield cursor

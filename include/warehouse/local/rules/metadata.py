@@ -278,6 +278,11 @@ def swap_databases(
             (one, other, one, one, other),
         )
     connection.execute(
+        "UPDATE _fs_global._firn.account_objects SET name = CASE name WHEN ? THEN ? ELSE ? END "
+        "WHERE kind = 'DATABASE' AND name IN (?, ?)",
+        (one, other, one, one, other),
+    )
+    connection.execute(
         "UPDATE _fs_global._firn.grants SET object_name = "
         "CASE split_part(object_name, '.', 1) WHEN $one THEN $other ELSE $one END "
         "|| substr(object_name, length(split_part(object_name, '.', 1)) + 1) "

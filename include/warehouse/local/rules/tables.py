@@ -283,8 +283,11 @@ def swap_databases(statement: Expr, session: Session) -> Action | None:
         return None
     if_exists = words[2:4] == ["IF", "EXISTS"]
     rest = tokens[4:] if if_exists else tokens[2:]
-    if [text.upper() for text, _ in rest[1:3]] != ["SWAP", "WITH"] or len(rest) != 4:
-        raise unsupported("ALTER DATABASE but for SWAP WITH is")
+    verb = [text.upper() for text, _ in rest[1:3]]
+    if verb == ["RENAME", "TO"]:
+        raise unsupported("Renaming a database is")
+    if verb != ["SWAP", "WITH"] or len(rest) != 4:
+        return None
     one, other = (text if quoted else text.upper() for text, quoted in (rest[0], rest[3]))
 
     def run() -> str:

@@ -1,0 +1,194 @@
+"""``python -m include.deployment``: a commit into production, and back out of it.
+
+Exit codes: 0 if it is done, 1 if it is done and something is left to do, 2 if it is not done.
+"""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from snowflake.connector.errors import Error as SnowflakeError
+
+from include.deployment.artifacts import ArtifactsError
+from include.deployment.databases import PRODUCTION, STAGING, build_of
+from include.deployment.errors import DeploymentError
+from include.deployment.records import Book
+from include.deployment.run import Deployed, Publish, Wanted, deploy, roll_back
+from include.logs import start_command
+from include.variables import REPOSITORY
+from include.warehouse.connection import (
+    ConfigurationError,
+    ConnectionSettings,
+    WarehouseUnreachableError,
+    connect,
+    get_settings,
+)
+from include.warehouse.setup.declaration import SetupError
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
+console = Console(highlight=False, markup=False, soft_wrap=True)
+errors = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+
+
+@app.command("deploy")
+def deploy_command(
+    sha: Annotated[
+        str | None,
+        typer.Option(help="The commit that is checked out; git is asked without it."),
+    ] = None,
+    domain: Annotated[
+        list[str] | None,
+        typer.Option(help="Build this domain alone; may be repeated. All without it."),
+    ] = None,
+    accept: Annotated[
+        list[str] | None,
+        typer.Option(help="A mart that may be empty or differ from production; may be repeated."),
+    ] = None,
+    despite_changes: Annotated[
+        bool,
+        typer.Option("--despite-changes", help="Swap although production was written to."),
+    ] = False,
+    again: Annotated[
+        bool, typer.Option("--again", help="Also if production is built from this commit.")
+    ] = False,
+) -> None:
+    """Build the checked-out commit beside production, test it, and let the two change names."""
+    with _one_sentence():
+        wanted = Wanted(
+            sha or checked_out(REPOSITORY), domain or (), accept or (), despite_changes, again
+        )
+        settings = get_settings()
+        _tell(deploy(wanted, settings, publish=_publisher(settings), say=console.print))
+
+
+@app.command()
+def rollback(
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Also if something that was written since is lost.")
+    ] = False,
+) -> None:
+    """Let production be what it was before the last deployment."""
+    with _one_sentence():
+        _tell(roll_back(get_settings(), yes=yes, say=console.print))
+
+
+@app.command()
+def status() -> None:
+    """Say what both databases are built from, and what the last deployments did."""
+    with _one_sentence():
+        settings = get_settings()
+        book = Book(settings)
+        latest, holder = book.latest(10), None
+        holder = book.holder()
+        with connect(settings) as connection, connection.cursor() as cursor:
+            for database in (PRODUCTION, STAGING):
+                build = build_of(cursor, database)
+                said = "built by no deployment"
+                if build:
+                    said = f"built from {build.sha} by {build.deployment_id}"
+                    said += "" if build.is_complete else ", unfinished"
+                console.print(f"{database}: {said}")
+        if holder:
+            console.print(f"{holder[0]} by {holder[1]} goes on, last heard of {holder[2]} s ago")
+        if not latest:
+            console.print("Nothing was deployed yet.")
+            return
+        table = Table("began (UTC)", "what", "commit", "became", "at", "by", box=None)
+        for one in latest:
+            table.add_row(
+                f"{one.started_at:%Y-%m-%d %H:%M}",
+                one.kind,
+                (one.sha or "")[:10],
+                one.status,
+                one.step,
+                one.who,
+            )
+        console.print(table)
+        for one in latest:
+            if one.reason:
+                console.print(f"{one.deployment_id}: {one.reason}")
+
+
+@app.command()
+def unlock() -> None:
+    """Let another deployment begin, where the one that goes on is known to be dead."""
+    with _one_sentence():
+        freed = Book(get_settings()).unlock()
+        console.print(
+            f"{freed} gives way." if freed else "No deployment goes on: nothing was done."
+        )
+
+
+def checked_out(repository: Path) -> str:
+    """The commit that is checked out, if what stands there is that commit.
+
+    Raises:
+        DeploymentError: git cannot say, or files were changed since.
+    """
+
+    def git(*arguments: str) -> str:
+        done = subprocess.run(
+            ["git", "-C", str(repository), *arguments], capture_output=True, text=True, check=False
+        )
+        if done.returncode:
+            raise DeploymentError(
+                f"git does not know which commit {repository} holds: name it with --sha."
+            )
+        return done.stdout.strip()
+
+    if changed := git("status", "--porcelain", "--untracked-files=no"):
+        first = changed.splitlines()[0].split(maxsplit=1)[-1]
+        raise DeploymentError(
+            f"{first} is changed and not committed: what is deployed must be a commit."
+        )
+    return git("rev-parse", "HEAD")
+
+
+def _publisher(settings: ConnectionSettings) -> Publish:
+    def publish(folder: Path) -> None:
+        # Looking for pipelines takes Airflow, which takes seconds to import.
+        from include.monitoring.elementary import report_writer
+        from include.monitoring.site import build_report
+
+        build_report(folder, settings, write_elementary=report_writer(), say=console.print)
+
+    return publish
+
+
+def _tell(done: Deployed) -> None:
+    console.print(done.message)
+    if done.left:
+        errors.print(done.left, style="yellow")
+        raise typer.Exit(1)
+
+
+@contextmanager
+def _one_sentence() -> Iterator[None]:
+    """Turn what a user can mend into a sentence and exit code 2."""
+    try:
+        yield
+    except (
+        ArtifactsError,
+        ConfigurationError,
+        DeploymentError,
+        SetupError,
+        WarehouseUnreachableError,
+    ) as error:
+        errors.print(str(error), style="red")
+    except SnowflakeError as error:
+        errors.print(" ".join(str(error.raw_msg or error).split()), style="red")
+    else:
+        return
+    raise typer.Exit(2)
+
+
+if __name__ == "__main__":
+    start_command()
+    app()

@@ -1,0 +1,239 @@
+"""What a deployment asks dbt for: the manifest, the age of sources, the build in staging."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from include.deployment.databases import PRODUCTION, STAGING
+from include.deployment.errors import DeploymentError
+from include.monitoring.elementary import SCHEMA as ELEMENTARY
+from include.monitoring.switch import monitoring_switch
+from include.orchestration.builds import read_freshness, read_run_results
+from include.orchestration.environment import dbt_executable, dbt_project
+from include.orchestration.manifest import MONITORING, domain_selection
+from include.warehouse.connection import ConnectionSettings
+
+IN_STAGING = "FIRN_BUILD_STAGING"
+"""Set to 1, dbt's target prod is the staging database; see `dbt/profiles.yml`."""
+
+_NAMED = re.compile(rf'\b(?:{PRODUCTION}|{STAGING})"?\s*\.', re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is built, by the manifest of production.
+
+    Attributes:
+        domains: those that are built.
+        without: those that are not, each with the source table that is not there.
+        selection: dbt's selection of all that.
+        sources: dbt's selection of the sources that are read.
+        marts: schema and name of each mart that is built, in upper case, by the model's name.
+        may_be_empty: the marts that say of themselves that no row is fine.
+    """
+
+    domains: Sequence[str]
+    without: Mapping[str, str]
+    selection: Sequence[str]
+    sources: Sequence[str]
+    marts: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    may_be_empty: frozenset[str] = frozenset()
+
+
+class Dbt:
+    """The dbt project, with one folder for all that it says.
+
+    Args:
+        settings: which warehouse; its target is prod.
+        folder: where the files go, `production/` for what names production, `staging/` else.
+    """
+
+    def __init__(self, settings: ConnectionSettings, folder: Path) -> None:
+        self.settings = settings
+        self.folder = folder
+        self.switch = monitoring_switch()
+
+    @property
+    def production(self) -> Path:
+        """The target folder with the manifest that names production."""
+        return self.folder / "production"
+
+    @property
+    def staging(self) -> Path:
+        """The target folder of the build."""
+        return self.folder / "staging"
+
+    def parse(self) -> dict[str, Any]:
+        """The manifest in which relations have the names that they have after the swap.
+
+        Raises:
+            DeploymentError: the project cannot be parsed.
+        """
+        if self._run(self.production, "parse"):
+            raise DeploymentError(
+                "The dbt project cannot be parsed, as said above. Production is as it was."
+            )
+        content: dict[str, Any] = json.loads((self.production / "manifest.json").read_text())
+        return content
+
+    def check_freshness(self, plan: Plan) -> None:
+        """Ask whether the sources are fresh enough to be built on.
+
+        Raises:
+            DeploymentError: one is too old, or cannot be read.
+        """
+        if not plan.sources:
+            return
+        if self._run(self.staging, "source", "freshness", "--select", *plan.sources):
+            old = [
+                f"{one.unique_id.split('.', 2)[2]} ({one.status})"
+                for one in read_freshness(self.staging)
+                if one.status not in {"pass", "warn"}
+            ]
+            raise DeploymentError(
+                f"Sources are too old or cannot be read: {', '.join(old) or 'see above'}. Load "
+                "them, then deploy again. Production is as it was."
+            )
+
+    def build(self, plan: Plan) -> dict[str, Any]:
+        """Build and test in the staging database.
+
+        Returns:
+            The manifest of that build.
+
+        Raises:
+            DeploymentError: a model or a test failed.
+        """
+        code = self._run(
+            self.staging,
+            *("build", "--indirect-selection", "buildable"),
+            *("--select", *plan.selection, "--exclude", f"tag:{MONITORING}"),
+        )
+        if code:
+            failed = [one.name for one in read_run_results(self.staging) if one.failed]
+            what = ", ".join(failed[:10]) + (f" and {len(failed) - 10} more" if failed[10:] else "")
+            raise DeploymentError(
+                f"The build failed: {what or 'see above'}. Correct it, then deploy again. "
+                "Production is as it was."
+            )
+        content: dict[str, Any] = json.loads((self.staging / "manifest.json").read_text())
+        return content
+
+    def _run(self, target: Path, *command: str) -> int:
+        """Run dbt, which prints what it does; its exit code."""
+        target.mkdir(parents=True, exist_ok=True)
+        project = str(dbt_project())
+        variables = {
+            **os.environ,
+            **self.settings.environment(),
+            **self.switch.environment(),
+            IN_STAGING: "1" if target == self.staging else "0",
+            "DBT_SEND_ANONYMOUS_USAGE_STATS": "False",
+            "DO_NOT_TRACK": "1",
+        }
+        options = {
+            "--target": "prod",
+            "--project-dir": project,
+            "--profiles-dir": project,
+            "--target-path": str(target),
+            "--log-path": str(target),
+        }
+        command += tuple(word for option in options.items() for word in option)
+        done = subprocess.run(
+            [dbt_executable(), "--no-use-colors", *command], env=variables, check=False
+        )
+        return done.returncode
+
+
+def plan(
+    manifest: Mapping[str, Any], there: Iterable[str], wanted: Sequence[str], *, monitored: bool
+) -> Plan:
+    """What can be built, or what of it is asked for.
+
+    Args:
+        manifest: that of production.
+        there: the source tables that there are, by database, schema and name, in upper case.
+        wanted: the domains that are asked for; all that have their sources if none is.
+        monitored: whether Elementary's tables are built too.
+
+    Raises:
+        DeploymentError: a domain that is asked for is none, or its sources are not there.
+    """
+    known, existing = _sources_by_domain(manifest), set(there)
+    if unknown := sorted(set(wanted) - set(known)):
+        raise DeploymentError(
+            f"{', '.join(unknown)} is no domain of the dbt project: choose among "
+            f"{', '.join(sorted(known))}."
+        )
+    without = {
+        domain: sorted(missing)[0]
+        for domain, tables in known.items()
+        if (missing := tables.keys() - existing)
+    }
+    for domain in wanted:
+        if domain in without:
+            raise DeploymentError(
+                f"{domain} cannot be built, as {without[domain]} is not there: run its pipeline "
+                "once, or leave the domain out. Production is as it was."
+            )
+    domains = sorted(wanted or known.keys() - without.keys())
+    if not domains:
+        raise DeploymentError(
+            "No domain can be built, as none has its source tables: run a pipeline first."
+        )
+    marts, may_be_empty = {}, set()
+    for node in manifest["nodes"].values():
+        folders = Path(node["original_file_path"]).parts
+        if node["resource_type"] == "model" and folders[1] == "mart" and folders[2] in domains:
+            marts[node["name"]] = (node["schema"].upper(), node["alias"].upper())
+            if node["config"].get("meta", {}).get("may_be_empty"):
+                may_be_empty.add(node["name"])
+    return Plan(
+        domains,
+        {} if wanted else dict(sorted(without.items())),
+        [
+            *(one for domain in domains for one in domain_selection(domain)),
+            *([f"package:{ELEMENTARY}"] if monitored and not wanted else []),
+        ],
+        sorted({one for domain in domains for one in known[domain].values()}),
+        marts,
+        frozenset(may_be_empty),
+    )
+
+
+def _sources_by_domain(manifest: Mapping[str, Any]) -> dict[str, dict[str, str]]:
+    """The source tables that each domain reads: relation in upper case, and dbt's selection."""
+    found: dict[str, dict[str, str]] = {}
+    for unique_id, node in manifest["nodes"].items():
+        folders = Path(node["original_file_path"]).parts
+        if node["resource_type"] != "model" or node["package_name"] == ELEMENTARY:
+            continue
+        tables = found.setdefault(folders[2], {})
+        for parent in manifest["parent_map"].get(unique_id, ()):
+            if source := manifest["sources"].get(parent):
+                relation = f"{source['database']}.{source['schema']}.{source['identifier']}"
+                name = f"source:{source['source_name']}.{source['name']}"
+                tables[relation.upper()] = name
+    return found
+
+
+def views_that_name_a_database(manifest: Mapping[str, Any]) -> list[str]:
+    """The views of a build whose text would still name one of the two databases after the swap."""
+    return sorted(
+        node["name"]
+        for node in manifest["nodes"].values()
+        if node["resource_type"] == "model"
+        and node["config"]["materialized"] in {"view", "ephemeral"}
+        and _NAMED.search(_without_comments(node.get("compiled_code") or ""))
+    )
+
+
+def _without_comments(sql: str) -> str:
+    return re.sub(r"--[^\n]*|/\*.*?\*/", " ", sql, flags=re.DOTALL)

@@ -1,0 +1,7 @@
+"""What can keep a deployment from being done, each as one sentence that says what to do."""
+
+from __future__ import annotations
+
+
+class DeploymentError(RuntimeError):
+    """It was not done; the message says why, what production is now, and what to do."""

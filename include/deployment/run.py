@@ -1,0 +1,408 @@
+"""A deployment, a roll-back, and what became of them.
+
+A deployment builds in a copy of production and lets the two change names. Until then nothing of
+production is touched, and whatever ends it leaves production as it was. What a killed one has left
+is put right by the next command.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from snowflake.connector.errors import Error as SnowflakeError
+
+from include.deployment import artifacts, checks, databases, dbt
+from include.deployment.databases import PRODUCTION, STAGING, Build
+from include.deployment.errors import DeploymentError
+from include.deployment.records import Book, Record
+from include.deployment.settings import DeploymentSettings
+from include.logs import event
+from include.warehouse.catalogue import existing
+from include.warehouse.connection import ConnectionSettings, connect
+
+if TYPE_CHECKING:
+    from snowflake.connector.cursor import SnowflakeCursor
+
+Say = Callable[[str], None]
+Publish = Callable[[Path], None]
+
+KEPT_FOLDERS = 5
+"""Deployments whose dbt files stay on this machine."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a deployment is told.
+
+    Attributes:
+        sha: the commit that is checked out.
+        domains: those to build; all that have their sources if none is named.
+        accepted: marts that may be empty, or differ from production as much as they like.
+        despite_changes: swap although production was written to since it was copied.
+        again: build again what production is built from already.
+    """
+
+    sha: str
+    domains: Sequence[str] = ()
+    accepted: Sequence[str] = ()
+    despite_changes: bool = False
+    again: bool = False
+
+
+@dataclass(frozen=True)
+class Deployed:
+    """What a deployment or roll-back did.
+
+    Attributes:
+        message: in a sentence or two.
+        left: what is still to be done; None if nothing is.
+    """
+
+    message: str
+    left: str | None = None
+
+
+def deploy(
+    wanted: Wanted,
+    settings: ConnectionSettings,
+    *,
+    publish: Publish | None = None,
+    say: Say = lambda _: None,
+) -> Deployed:
+    """Build the checked-out commit beside production, test it, and let it become production.
+
+    Args:
+        wanted: what to deploy.
+        settings: which warehouse; the target must be prod.
+        publish: writes documentation and report into a folder, if `FIRN_SITE` names one.
+        say: is told what is going on.
+
+    Raises:
+        DeploymentError: it was not done; production is as it was.
+        ArtifactsError: the commit is malformed.
+        WarehouseUnreachableError: the warehouse takes no connection.
+    """
+    sha = artifacts.commit(wanted.sha)
+    own = DeploymentSettings()
+    book = Book(_of_production(settings))
+    with book.alone():
+        say("Looking at what is there")
+        put_right(book, settings, say)
+        with _cursor(settings, book) as cursor:
+            replaced = databases.build_of(cursor, PRODUCTION)
+        if replaced and replaced.sha == sha and not wanted.again:
+            left = _publish(publish, own, say)
+            if all(one.sha != sha for one in artifacts.known(settings)):
+                left = f"dbt's artifacts of {sha} are not stored: deploy it again with --again."
+            return Deployed(
+                f"Production is built from {sha} already: nothing was built (--again does).", left
+            )
+        book.begin("deploy", sha, book.deployment_id, replaced.deployment_id if replaced else None)
+        build = Build(book.deployment_id, sha, is_complete=False)
+        project = dbt.Dbt(settings, _folder(settings, book.deployment_id))
+        with _entered(book):
+            counts, state = _deploy(wanted, settings, own, book, build, project, say)
+        # Production is the new one from here on.
+        left = _keep_artifacts(settings, sha, project.folder)
+        book.end("deployed", left, row_counts=counts, state=state)
+        event("deployment.deployed", sha=sha, deployment=book.deployment_id)
+        book.at("publish")
+        left = left or _publish(publish, own, say)
+        _clear(settings)
+        rows = f"{sum(counts.values()):,} rows in {len(counts)} marts"
+        return Deployed(f"Deployed {sha}: {rows}. {STAGING} holds what it replaced.", left)
+
+
+def _deploy(
+    wanted: Wanted,
+    settings: ConnectionSettings,
+    own: DeploymentSettings,
+    book: Book,
+    build: Build,
+    project: dbt.Dbt,
+    say: Say,
+) -> tuple[dict[str, int], dict[str, str]]:
+    """Everything up to the swap and the grants; rows of each mart, and production's state."""
+    book.at("parse")
+    say("Parsing the dbt project")
+    manifest = project.parse()
+    with _cursor(settings, book) as cursor:
+        sources = {
+            f"{one['database']}.{one['schema']}.{one['identifier']}"
+            for one in manifest["sources"].values()
+        }
+        plan = dbt.plan(
+            manifest,
+            existing(cursor, sources),
+            wanted.domains,
+            monitored=project.switch.is_on,
+        )
+    say(f"Building {', '.join(plan.domains)}")
+    for domain, table in plan.without.items():
+        say(f"Without {domain}, as {table} is not there")
+
+    book.at("freshness")
+    say("Looking how old the sources are")
+    project.check_freshness(plan)
+
+    book.at("clone")
+    say(f"Copying {PRODUCTION} to {STAGING}")
+    with _cursor(settings, book) as cursor:
+        before = databases.state(cursor, PRODUCTION)
+        databases.clone_production(cursor, settings, build)
+
+    book.at("build")
+    say(f"Building in {STAGING}")
+    built = project.build(plan)
+
+    book.at("check")
+    say("Checking what was built")
+    if named := dbt.views_that_name_a_database(built):
+        raise DeploymentError(
+            f"Views name a database and would read from the other one after the swap: "
+            f"{', '.join(named)}. Use ref() without a database in front. Production is as it was."
+        )
+    with _cursor(settings, book) as cursor:
+        places = list(plan.marts.values())
+        counts = databases.count_rows(cursor, STAGING, places)
+        problems = checks.problems(
+            counts,
+            databases.count_rows(cursor, PRODUCTION, places),
+            plan.marts,
+            may_be_empty=plan.may_be_empty,
+            most_percent=own.firn_deploy_row_change,
+        )
+        refused = [said for model, said in problems.items() if model not in wanted.accepted]
+        if refused:
+            raise DeploymentError(
+                f"{' '.join(refused)} If that is meant, deploy again with --accept and the name "
+                "of each. Production is as it was."
+            )
+        databases.grant(cursor, settings, STAGING)
+
+        book.at("swap")
+        book.still_alone()
+        changed = databases.changed(before, databases.state(cursor, PRODUCTION))
+        if changed and not wanted.despite_changes:
+            raise DeploymentError(
+                f"{PRODUCTION} was written to while {STAGING} was built ({_listed(changed)}), "
+                "and the swap would lose it. Pause the DAGs, let their runs end, and deploy again; "
+                "or deploy with --despite-changes: incremental models get what is missing from RAW "
+                "with their next run, versions that a snapshot took meanwhile, and results of "
+                "monitoring, are lost. Production is as it was."
+            )
+        databases.mark(cursor, Build(build.deployment_id, build.sha, is_complete=True))
+        say(f"Swapping {PRODUCTION} with {STAGING}")
+        databases.swap(cursor)
+        book.at("artifacts")
+        return counts, databases.state(cursor, PRODUCTION)
+
+
+def roll_back(
+    settings: ConnectionSettings, *, yes: bool = False, say: Say = lambda _: None
+) -> Deployed:
+    """Let production be what it was before the last deployment.
+
+    Args:
+        settings: which warehouse; the target must be prod.
+        yes: also if that loses what was written since, or takes a roll-back back.
+        say: is told what is going on.
+
+    Raises:
+        DeploymentError: there is nothing to go back to, or something would be lost.
+        WarehouseUnreachableError: the warehouse takes no connection.
+    """
+    book = Book(_of_production(settings))
+    with book.alone():
+        put_right(book, settings, say)
+        last = next((one for one in book.latest() if one.status == "deployed"), None)
+        if last is None:
+            raise DeploymentError("There is nothing to go back to: nothing was deployed yet.")
+        with _cursor(settings, book) as cursor:
+            target = databases.build_of(cursor, STAGING)
+            _check_target(cursor, target, last)
+            if last.kind == "rollback" and not yes:
+                raise DeploymentError(
+                    f"Production was rolled back already, by {last.who}. To take that back and "
+                    f"have {target.sha if target else 'the newer build'} again, add --yes."
+                )
+            changed = databases.changed(last.state, databases.state(cursor, PRODUCTION))
+            if changed and not yes:
+                raise DeploymentError(
+                    f"{PRODUCTION} was written to since it was swapped ({_listed(changed)}), and "
+                    "going back loses it. Incremental models get what is missing from RAW with "
+                    "their next run; versions that a snapshot took since, and results of "
+                    "monitoring, are lost. Pause the DAGs and add --yes."
+                )
+            book.begin(
+                "rollback",
+                target.sha if target else None,
+                target.deployment_id if target else None,
+                last.build_id,
+            )
+            with _entered(book):
+                databases.grant(cursor, settings, STAGING)
+                book.at("swap")
+                book.still_alone()
+                say(f"Swapping {PRODUCTION} with {STAGING}")
+                databases.swap(cursor)
+                state = databases.state(cursor, PRODUCTION)
+            book.end("deployed", state=state)
+        event("deployment.rolled_back", sha=target.sha if target else None, replaced=last.sha)
+        to = target.sha if target else "what was there before the first deployment"
+        return Deployed(
+            f"Rolled back to {to}. {STAGING} holds {last.sha or 'what was replaced'}. "
+            "Check that commit out where Airflow runs."
+        )
+
+
+def _check_target(cursor: SnowflakeCursor, target: Build | None, last: Record) -> None:
+    """Refuse a staging database that is not what the last deployment has replaced."""
+    if target and not target.is_complete:
+        raise DeploymentError(
+            f"There is nothing to go back to: {STAGING} holds an unfinished build of {target.sha}. "
+            "Check out the commit that you want back, and deploy it."
+        )
+    if not _there(cursor) or not databases.state(cursor, STAGING):
+        raise DeploymentError(
+            "There is nothing to go back to: before the last deployment production was empty."
+        )
+    if (target.deployment_id if target else None) != last.replaced_id:
+        raise DeploymentError(
+            f"There is nothing to go back to: {STAGING} does not hold what deployment "
+            f"{last.deployment_id} replaced. Check out the commit that you want back and deploy it."
+        )
+
+
+def _there(cursor: SnowflakeCursor) -> bool:
+    cursor.execute(f"show databases like '{STAGING}'")
+    return bool(cursor.fetchall())
+
+
+def put_right(book: Book, settings: ConnectionSettings, say: Say = lambda _: None) -> None:
+    """Enter what became of deployments that were killed, and finish those that had swapped.
+
+    Only whoever is alone may call it.
+    """
+    killed = [one for one in book.latest() if one.status == "running"]
+    if not killed:
+        return
+    with _cursor(settings, book) as cursor:
+        there = databases.build_of(cursor, PRODUCTION)
+        for one in killed:
+            swapped = (there.deployment_id if there else None) == one.build_id
+            if swapped and one.step in {"swap", "artifacts"}:
+                left = None
+                if one.kind == "deploy" and one.sha:
+                    left = _keep_artifacts(settings, one.sha, _folder(settings, one.deployment_id))
+                book.end(
+                    "deployed",
+                    left,
+                    state=databases.state(cursor, PRODUCTION),
+                    deployment_id=one.deployment_id,
+                )
+                say(f"{one.deployment_id} was killed after the swap: production is {one.sha}")
+            else:
+                book.end(
+                    "abandoned", f"It was killed at: {one.step}.", deployment_id=one.deployment_id
+                )
+                say(f"{one.deployment_id} was killed at: {one.step}; production is as it was")
+
+
+def in_production(settings: ConnectionSettings) -> Build | None:
+    """What production is built from; None if no deployment has built it.
+
+    Raises:
+        WarehouseUnreachableError: the warehouse takes no connection.
+    """
+    with (
+        connect(settings, query_tag={"deployment": "status"}) as connection,
+        connection.cursor() as cursor,
+    ):
+        return databases.build_of(cursor, PRODUCTION)
+
+
+def _of_production(settings: ConnectionSettings) -> ConnectionSettings:
+    if settings.target != "prod":
+        raise DeploymentError(
+            f"FIRN_TARGET is {settings.target}, and deployments are for prod: set FIRN_TARGET=prod,"
+            " and SNOWFLAKE_ACCOUNT=local to rehearse one on the local warehouse."
+        )
+    return settings
+
+
+@contextmanager
+def _cursor(settings: ConnectionSettings, book: Book) -> Iterator[SnowflakeCursor]:
+    with (
+        connect(settings, query_tag={"deployment": book.deployment_id}) as connection,
+        connection.cursor() as cursor,
+    ):
+        yield cursor
+
+
+@contextmanager
+def _entered(book: Book) -> Iterator[None]:
+    """Enter why a deployment failed; one that is killed enters nothing."""
+    try:
+        yield
+    except DeploymentError as error:
+        book.end("failed", str(error))
+        raise
+    except SnowflakeError as error:
+        said = " ".join(str(error.raw_msg or error).split()).rstrip(".")
+        # The swap is one statement, and comes last: if it was done, the next command finds it so.
+        raise DeploymentError(
+            f"The warehouse refused a statement ({said}): `python -m include.deployment status` "
+            "says what production is."
+        ) from error
+
+
+def _keep_artifacts(settings: ConnectionSettings, sha: str, folder: Path) -> str | None:
+    """Store the manifest that names production, with the results of the build; or say why not."""
+    together = folder / "artifacts"
+    try:
+        together.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(folder / "production" / artifacts.MANIFEST, together / artifacts.MANIFEST)
+        for name in ("run_results.json", "catalog.json"):
+            if (folder / "staging" / name).is_file():
+                shutil.copyfile(folder / "staging" / name, together / name)
+        artifacts.store(settings, sha, together)
+    except (OSError, SnowflakeError, artifacts.ArtifactsError) as error:
+        said = " ".join(str(error).split()).rstrip(".")
+        return (
+            f"dbt's artifacts of {sha} are not stored ({said}): deploy it again with --again, or "
+            "pull requests are compared with an older commit."
+        )
+    return None
+
+
+def _publish(publish: Publish | None, own: DeploymentSettings, say: Say) -> str | None:
+    if publish is None or own.site is None:
+        return None
+    say(f"Publishing to {own.site}")
+    try:
+        publish(own.site)
+    except Exception as error:
+        # Whatever it is, production is the new one.
+        said = " ".join(str(error).split()).rstrip(".")
+        return f"Documentation and report are not published ({said}): run `make report`."
+    return None
+
+
+def _folder(settings: ConnectionSettings, deployment_id: str) -> Path:
+    return settings.home / "deployments" / deployment_id
+
+
+def _clear(settings: ConnectionSettings) -> None:
+    for folder in sorted((settings.home / "deployments").glob("*/"))[:-KEPT_FOLDERS]:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+    return ", ".join(names[:5]) + more

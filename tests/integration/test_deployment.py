@@ -1,0 +1,335 @@
+"""A small domain deployed, changed, deployed again and rolled back, on the local warehouse."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from include.deployment import artifacts, checks, databases, run
+from include.deployment.dbt import Dbt
+from include.deployment.errors import DeploymentError
+from include.deployment.records import Book
+from include.deployment.run import Wanted, deploy, roll_back
+from include.warehouse.connection import ConnectionSettings
+from include.warehouse.setup import grants_of_database
+from tests.conftest import start_warehouse
+from tests.integration import small_project
+from tests.integration.small_project import SHAS
+
+pytestmark = pytest.mark.integration
+
+REPOSITORY = Path(__file__).parents[2]
+READ = "select max(version), count(*) from ANALYTICS.MART.{}"
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A warehouse that plays the account, with the reporter's role and five rows in RAW."""
+    running = start_warehouse(tmp_path_factory.mktemp("deployed"))
+    with running.connect(database="RAW") as connection, connection.cursor() as cursor:
+        for statement in (
+            *(
+                f"create role FIRN_{role}"
+                for role in ("REPORTER", "CI", "DEVELOPER", "TRANSFORMER")
+            ),
+            "create schema RAW.SMALL",
+            "create table RAW.SMALL.EVENTS as select seq4() as id, sysdate() as loaded_at"
+            " from table(generator(rowcount => 5))",
+        ):
+            cursor.execute(statement)
+        # As the setup of an account has done it.
+        cursor.execute("create database if not exists ANALYTICS_STAGING")
+        for database in ("ANALYTICS", "ANALYTICS_STAGING"):
+            cursor.execute(f"create schema {database}.MART")
+            for statement in grants_of_database(database):
+                cursor.execute(statement)
+    yield running
+    running.process.stop()
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    return tmp_path_factory.mktemp("project")
+
+
+@pytest.fixture
+def settings(place, project, clean_environment):
+    for name, value in {
+        "DBT_PROJECT_DIR": str(project),
+        "FIRN_HOME": str(place.home),
+        "FIRN_LOCAL_PORT": str(place.port),
+        "FIRN_TARGET": "prod",
+        "SNOWFLAKE_ACCOUNT": "local",
+    }.items():
+        clean_environment.setenv(name, value)
+    clean_environment.setattr(Dbt, "_run", small_project.run_in_process)
+    return ConnectionSettings()
+
+
+@pytest.fixture
+def sql(place):
+    with place.connect(database="RAW") as connection:
+
+        def query(statement):
+            with connection.cursor() as cursor:
+                cursor.execute(statement)
+                return cursor.fetchall()
+
+        yield query
+
+
+class Reader(threading.Thread):
+    """Reads a view and a table of production all the time; each pair of versions that it saw."""
+
+    def __init__(self, place):
+        super().__init__(daemon=True)
+        self.place, self.stopped, self.seen = place, threading.Event(), []
+
+    def __enter__(self):
+        self.start()
+        return self
+
+    def __exit__(self, *_):
+        self.stopped.set()
+        self.join(20)
+
+    def run(self):
+        with self.place.connect(database="ANALYTICS") as connection:
+            cursor = connection.cursor()
+            while not self.stopped.is_set():
+                try:
+                    cursor.execute(
+                        "select (select max(version) from MART.MART_SMALL_VIEW),"
+                        " (select count(*) from ANALYTICS.MART.MART_SMALL)"
+                    )
+                    seen = tuple(cursor.fetchall()[0])
+                except Exception as error:
+                    seen = str(error)
+                if seen not in self.seen[-1:]:
+                    self.seen.append(seen)
+
+
+def refusal(action):
+    with pytest.raises(DeploymentError) as caught:
+        action()
+    return str(caught.value)
+
+
+# The tests of this class follow each other: each begins with what the one before has deployed.
+class TestOneAfterTheOther:
+    def test_nothing_deployed_yet(self, settings):
+        assert "nothing was deployed yet" in refusal(lambda: roll_back(settings))
+        elsewhere = settings.model_copy(update={"firn_target": "dev"})
+        assert "deployments are for prod" in refusal(lambda: deploy(Wanted(SHAS[0]), elsewhere))
+
+    def test_the_first_one(self, settings, project, sql):
+        small_project.write(project, version=1)
+        done = deploy(Wanted(SHAS[0]), settings)
+        assert done.left is None
+        for mart in ("MART_SMALL", "MART_SMALL_VIEW"):
+            assert sql(READ.format(mart)) == [(1, 5)]
+        assert run.in_production(settings).sha == SHAS[0]
+        assert "production was empty" in refusal(lambda: roll_back(settings))
+
+    def test_its_artifacts_name_production(self, settings, tmp_path):
+        assert artifacts.fetch(settings, SHAS[0], tmp_path)
+        nodes = json.loads((tmp_path / "manifest.json").read_text())["nodes"].values()
+        assert {node["database"] for node in nodes} == {"ANALYTICS"}
+        assert (tmp_path / "run_results.json").exists()
+
+    def test_the_reporter_may_read_right_after_the_swap(self, sql):
+        granted = {(row[1], row[2], row[3]) for row in sql("show grants to role FIRN_REPORTER")}
+        for database in ("ANALYTICS", "ANALYTICS_STAGING"):
+            assert ("USAGE", "DATABASE", database) in granted
+            assert ("USAGE", "SCHEMA", f"{database}.MART") in granted
+            for kind, mart in (("TABLE", "MART_SMALL"), ("VIEW", "MART_SMALL_VIEW")):
+                if database == "ANALYTICS":
+                    assert ("SELECT", kind, f"{database}.MART.{mart}") in granted
+            assert sql(f"show future grants in schema {database}.MART")
+        assert not any(".STAGING" in name for *_, name in granted), "layers of nobody's business"
+
+    def test_the_same_commit_is_not_built_again(self, settings, sql):
+        assert "nothing was built" in deploy(Wanted(SHAS[0]), settings).message
+        assert sql("select count(*) from RAW.META.DEPLOYMENTS") == [(1,)]
+
+    def test_a_changed_model_is_seen_at_once(self, settings, project, place, sql):
+        small_project.write(project, version=2)
+        sql("insert into RAW.SMALL.EVENTS values (5, sysdate())")
+        with Reader(place) as reader:
+            deploy(Wanted(SHAS[1]), settings)
+        assert reader.seen == [(1, 5), (2, 6)], "old, then new, and nothing in between"
+        # What was built before stays: the incremental model has old rows, the snapshot both.
+        assert sql("select id, version from ANALYTICS.INTERMEDIATE.INT_SMALL order by id")[-2:] == [
+            (4, 1), (5, 2),
+        ]  # fmt: skip
+        assert sql("select count(*) from ANALYTICS.SNAPSHOTS.SNAP_SMALL") == [(11,)]
+
+    def test_a_view_reads_from_its_own_side(self, sql):
+        assert sql("select max(version) from ANALYTICS_STAGING.MART.MART_SMALL_VIEW") == [(1,)]
+        sql("create or replace view ANALYTICS_STAGING.STAGING.STG_SMALL as select 9 as version,"
+            " 1 as id")  # fmt: skip
+        assert sql("select max(version) from ANALYTICS.MART.MART_SMALL_VIEW") == [(2,)]
+        assert sql("select max(version) from ANALYTICS_STAGING.MART.MART_SMALL_VIEW") == [(9,)]
+
+    def test_going_back_does_not_lose_what_was_written(self, settings, sql):
+        sql("insert into ANALYTICS.INTERMEDIATE.INT_SMALL (id, version) values (77, 2)")
+        said = refusal(lambda: roll_back(settings))
+        assert "INTERMEDIATE.INT_SMALL" in said
+        assert "--yes" in said
+        assert run.in_production(settings).sha == SHAS[1]
+
+    def test_back_and_forth(self, settings, place, sql):
+        with Reader(place) as reader:
+            done = roll_back(settings, yes=True)
+        assert reader.seen == [(2, 6), (9, 5)]
+        assert SHAS[0] in done.message
+        assert run.in_production(settings).sha == SHAS[0]
+        assert "rolled back already" in refusal(lambda: roll_back(settings))
+        roll_back(settings, yes=True)
+        assert sql(READ.format("MART_SMALL")) == [(2, 6)]
+        kinds = sql("select kind, status from RAW.META.DEPLOYMENTS order by deployment_id")
+        assert kinds == [("deploy", "deployed")] * 2 + [("rollback", "deployed")] * 2
+
+    @pytest.mark.parametrize(
+        ("where", "said"),
+        [
+            ("id < 3", "mart_small has 3 rows and production 6: that is -50 %"),
+            ("1 / (id - id) > 0", "The build failed: mart_small"),
+        ],
+        ids=["too few rows", "a model that fails"],
+    )
+    def test_what_is_wrong_stays_out(self, settings, project, sql, where, said):
+        small_project.write(project, version=3, where=where)
+        assert said in refusal(lambda: deploy(Wanted(SHAS[2]), settings))
+        assert sql(READ.format("MART_SMALL_VIEW")) == [(2, 6)]
+        assert run.in_production(settings).sha == SHAS[1]
+        assert sql("select status from RAW.META.DEPLOYMENTS order by deployment_id desc limit 1"
+                   ) == [("failed",)]  # fmt: skip
+        assert artifacts.known(settings)[0].sha != SHAS[2]
+        assert "unfinished build" in refusal(lambda: roll_back(settings, yes=True))
+
+    def test_written_while_it_was_built(self, settings, project, sql, monkeypatch):
+        small_project.write(project, version=3, where="id < 3")
+        real = checks.problems
+
+        def written(*arguments, **named):
+            sql("insert into ANALYTICS.INTERMEDIATE.INT_SMALL (id, version) values (78, 2)")
+            return real(*arguments, **named)
+
+        monkeypatch.setattr(checks, "problems", written)
+        wanted = Wanted(SHAS[2], accepted=["mart_small"])
+        said = refusal(lambda: deploy(wanted, settings))
+        assert "INTERMEDIATE.INT_SMALL" in said
+        assert "--despite-changes" in said
+        assert sql(READ.format("MART_SMALL_VIEW")) == [(2, 6)]
+
+    def test_two_at_once(self, settings):
+        with Book(settings).alone():
+            said = refusal(lambda: deploy(Wanted(SHAS[2]), settings))
+        assert "goes on, last heard of 0 seconds ago" in said or "ago: wait" in said
+
+    def test_who_lost_the_lock_does_not_swap(self, settings, project, sql, monkeypatch):
+        small_project.write(project, version=3)
+        real = databases.count_rows
+
+        def unlocked(*arguments):
+            Book(settings).unlock()
+            return real(*arguments)
+
+        monkeypatch.setattr(databases, "count_rows", unlocked)
+        assert "took over" in refusal(lambda: deploy(Wanted(SHAS[2]), settings))
+        assert sql(READ.format("MART_SMALL_VIEW")) == [(2, 6)]
+
+    def test_a_source_that_is_not_there(self, settings, project):
+        sources = project / "models/staging/small/_sources.yml"
+        sources.write_text(sources.read_text().replace("{name: events}", "{name: nowhere, "
+                           "identifier: NOWHERE}, {name: events}"))  # fmt: skip
+        extra = project / "models/staging/small/stg_nowhere.sql"
+        extra.write_text("select * from {{ source('small', 'nowhere') }}")
+        wanted = Wanted(SHAS[2], domains=["small"])
+        assert "RAW.SMALL.NOWHERE is not there" in refusal(lambda: deploy(wanted, settings))
+        extra.unlink()
+
+    def test_killed_at_each_step(self, settings, project, sql):
+        """A killed one leaves production as it was, or as it will be; the next one goes on."""
+        steps = ["clone", "build", "check", "swap", "artifacts"]
+        victim = subprocess.run(
+            [sys.executable, "-m", "tests.integration.deployment_victim", project, *steps],
+            cwd=REPOSITORY,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+        assert victim.returncode == 0, victim.stdout + victim.stderr
+        assert json.loads(victim.stdout.splitlines()[-1]) == [2, 2, 2, 2, 6]
+        done = deploy(Wanted(SHAS[5]), settings)
+        assert "nothing was built" in done.message, "the one after the swap is put right"
+        assert done.left is None
+        ended = (
+            "select status, count(*) from RAW.META.DEPLOYMENTS where status <> 'failed' group by 1"
+        )
+        assert dict(sql(ended)) == {"deployed": 5, "abandoned": 4}
+        assert artifacts.known(settings)[0].sha == SHAS[5]
+        roll_back(settings)
+        assert sql(READ.format("MART_SMALL_VIEW")) == [(2, 6)]
+
+    @pytest.mark.usefixtures("settings")
+    def test_the_commands(self):
+        def command(*arguments):
+            return subprocess.run(
+                [sys.executable, "-m", "include.deployment", *arguments],
+                cwd=REPOSITORY,
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+
+        status = command("status")
+        assert status.returncode == 0
+        assert f"ANALYTICS: built from {SHAS[1]}" in status.stdout
+        assert f"ANALYTICS_STAGING: built from {SHAS[5]}" in status.stdout
+        refused = command("deploy", "--sha", "abc")
+        assert refused.returncode == 2
+        assert "40 hexadecimal digits" in refused.stderr
+        assert command("rollback").returncode == 2
+        forward = command("rollback", "--yes")
+        assert forward.returncode == 0, forward.stderr
+        assert f"Rolled back to {SHAS[5]}" in forward.stdout
+
+
+@pytest.mark.parametrize(
+    ("rows", "before", "said"),
+    [
+        (100, 100, None),
+        (80, 100, None),
+        (79, 100, "-21 %"),
+        (121, 100, "+21 %"),
+        (0, 100, "has no row"),
+        (0, None, "has no row"),
+        (7, None, None),
+        (7, 0, None),
+        (None, 100, "is not there"),
+    ],
+)
+def test_distances(rows, before, said):
+    found = checks.problems(
+        {} if rows is None else {"MART.M": rows},
+        {} if before is None else {"MART.M": before},
+        {"m": ("MART", "M")},
+        may_be_empty=(),
+        most_percent=20,
+    )
+    assert found == {} if said is None else said in found["m"]
+
+
+def test_an_empty_mart_that_may_be():
+    found = checks.problems(
+        {"MART.M": 0}, {}, {"m": ("MART", "M")}, may_be_empty={"m"}, most_percent=20
+    )
+    assert found == {}
