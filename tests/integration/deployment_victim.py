@@ -34,11 +34,22 @@ def in_a_child(work: Callable[[], object]) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
+def kill_at(last: str) -> None:
+    """Let this process be killed when a deployment has entered that it is at this step."""
+    real = Book.at
+
+    def at(self: Book, step: str) -> None:
+        real(self, step)
+        if step == last:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    Book.at = at  # type: ignore[method-assign]
+
+
 def main() -> None:
     folder, steps = Path(sys.argv[1]), sys.argv[2:]
     os.environ["DBT_PROJECT_DIR"] = str(folder)
     Dbt._run = small_project.run_in_process  # type: ignore[method-assign]
-    real = Book.at
     seen = []
 
     def look(into: Path) -> None:
@@ -51,13 +62,8 @@ def main() -> None:
         small_project.write(folder, version=2 + number)
 
         def deploy(number: int = number, last: str = step) -> None:
-            def at(self: Book, step: str) -> None:
-                real(self, step)
-                if step == last:
-                    os.kill(os.getpid(), signal.SIGKILL)
-
-            Book.at = at  # type: ignore[method-assign]
-            run.deploy(run.Wanted(small_project.SHAS[1 + number]), get_settings())
+            kill_at(last)
+            run.deploy(run.Wanted(small_project.SHAS[3 + number]), get_settings())
 
         def next_one() -> None:
             # The killed one's lock holds until it is broken, or two minutes have passed.

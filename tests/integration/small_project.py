@@ -13,7 +13,7 @@ from dbt.cli.main import dbtRunner
 from include.deployment import dbt as deployment_dbt
 
 FIRN = Path(__file__).parents[2] / "dbt"
-SHAS = tuple(digit * 40 for digit in "abcdef")
+SHAS = tuple(digit * 40 for digit in "abcdef123456")
 
 PROJECT = """
 name: firn

@@ -198,10 +198,24 @@ class TestClone:
         found = {(row[1], row[2], row[3]) for row in sql(f"show grants to role {role}")}
         assert {one for one in found if one[2].startswith(staging)} == {
             ("SELECT", "TABLE", f"{staging}.STAGING.T"),
-            ("SELECT", "FUTURE TABLES IN SCHEMA", f"{staging}.STAGING"),
         }
+        (future,) = sql(f"show future grants in schema {staging}.STAGING")
+        assert (future[1], future[5]) == ("SELECT", role)
         assert sql(f"describe table {staging}.STAGING.T")[1][1] == "VARCHAR(3)"
         sql(f"drop role {role}")
+
+    def test_schemas_may_be_cloned_before_what_their_views_read(self, sql, pair):
+        prod, staging = pair
+        for schema in ("MART", "STAGING"):
+            sql(f"drop schema {staging}.{schema}")
+        for schema in ("MART", "STAGING"):
+            sql(f"create or replace schema {staging}.{schema} clone {prod}.{schema}")
+        sql(f"update {staging}.STAGING.T set id = 8")
+        assert sql(f"select id from {staging}.MART.V") == [(8,)]
+        for again in (f"drop schema {staging}.MART", f"create schema {staging}.MART"):
+            sql(again)
+        sql(f"create or replace schema {staging}.STAGING clone {prod}.STAGING")
+        assert "does not exist" in refusal(sql, f"select * from {staging}.MART.V")
 
 
 class TestViews:

@@ -286,6 +286,7 @@ class LocalCursor(FakeSnowflakeCursor):
         if isinstance(statement, DEFINITIONS):
             new_name = tables.renamed(statement, session)
             session.define(operation, [target] if target else [])
+            tables.forget_schema(statement, session)
             if target and tables.is_new(statement):
                 copied = statement.find(exp.CopyGrantsProperty) is not None
                 tables.forget(target, session, keep_grants=copied)

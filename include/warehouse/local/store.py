@@ -298,6 +298,7 @@ class Store:
         self._unlink(self.database_file(name))
         with self.catalog_lock, self.hub.cursor() as connection:
             connection.execute(f"DELETE FROM {metadata.FILES} WHERE name = ?", (name,))
+            metadata.forget_container(connection, (name,))
         shutil.rmtree(self.stages / name, ignore_errors=True)
 
     def record_writes(self, tables: Iterable[tuple[str, str, str]]) -> None:

@@ -191,6 +191,13 @@ def forget_table(connection: duckdb.DuckDBPyConnection, table: tuple[str, str, s
         connection.execute(f"DELETE FROM _fs_global.{name} WHERE {condition}", table)
 
 
+def forget_container(connection: duckdb.DuckDBPyConnection, place: tuple[str, ...]) -> None:
+    """Drop what is remembered of all tables of a database, or of a schema of it."""
+    for name, columns in KEPT_BY_TABLE:
+        condition = " AND ".join(f"{column} = ?" for column in columns[: len(place)])
+        connection.execute(f"DELETE FROM _fs_global.{name} WHERE {condition}", place)
+
+
 def rename_table(
     connection: duckdb.DuckDBPyConnection, old: tuple[str, str, str], new: tuple[str, str, str]
 ) -> None:

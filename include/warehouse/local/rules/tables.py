@@ -91,8 +91,8 @@ def clone(statement: Expr, session: Session) -> tuple[Action, list[TableName]] |
 
         def run_schema() -> str:
             with session.atomic():
-                _clone_schema(session, of_schema, to_schema, replace)
-            _copy_notes(session, of_schema, to_schema)
+                early = _clone_schema(session, of_schema, to_schema, replace)
+            _copy_notes(session, of_schema, to_schema, early)
             return answers.status(f"Schema {to_schema[1]} successfully created.")
 
         return run_schema, []
@@ -133,7 +133,8 @@ def _views(
 
 def _clone_schema(
     session: Session, of: tuple[str, str], to: tuple[str, str], replace: bool
-) -> None:
+) -> dict[str, str]:
+    """Copy a schema; gives the texts of views that could not be made yet, by name."""
     if not names.schema_exists(session, *of):
         raise not_found("Schema", ".".join(of))
     if of == to:
@@ -153,8 +154,32 @@ def _clone_schema(
         ).fetchall()
     )
     texts = {name: written.get(name, sql) for _, name, sql in _views(session, *of)}
+    early = {}
     for name in _readers_last(texts, of[1]):
-        _create_view_copy(session, texts[name], (*to, name))
+        if _can_be_made(session, texts[name], to):
+            _create_view_copy(session, texts[name], (*to, name))
+        else:
+            # A schema is cloned before one that its views read: they are made when that is there.
+            early[name] = texts[name]
+    return early
+
+
+def _can_be_made(session: Session, text: str, place: tuple[str, str]) -> bool:
+    """Whether all that a view reads is there, which DuckDB asks for and Snowflake does not."""
+    view = sqlglot.parse_one(text, read="duckdb")
+    return all(
+        session.duck.execute(
+            "SELECT 1 FROM duckdb_tables() WHERE (database_name, schema_name, table_name) "
+            "IN (($database, $schema, $name)) UNION ALL SELECT 1 FROM duckdb_views() "
+            "WHERE (database_name, schema_name, view_name) IN (($database, $schema, $name))",
+            {
+                "database": table.catalog or place[0],
+                "schema": table.db or place[1],
+                "name": table.name,
+            },
+        ).fetchone()
+        for table in names.stored_tables(view.expression)
+    )
 
 
 def _readers_last(texts: Mapping[str, str], schema: str) -> Iterator[str]:
@@ -226,7 +251,9 @@ def _copy_lengths(session: Session, of: TableName, to: TableName) -> None:
         )
 
 
-def _copy_notes(session: Session, of: tuple[str, str], to: tuple[str, str]) -> None:
+def _copy_notes(
+    session: Session, of: tuple[str, str], to: tuple[str, str], early: Mapping[str, str]
+) -> None:
     """A cloned schema has the comments, lengths and grants of what is in it; its age is its own."""
     names_ = [name for _, name in _tables(session, *to)] + [
         name for _, name, _ in _views(session, *to)
@@ -234,6 +261,16 @@ def _copy_notes(session: Session, of: tuple[str, str], to: tuple[str, str]) -> N
     with session.store.catalog_lock, session.store.hub.cursor() as connection:
         metadata.copy_schema_notes(connection, of, to)
         account.copy_grants(connection, ".".join(of), ".".join(to))
+        for name, text in early.items():
+            connection.execute(
+                f"DELETE FROM _fs_global.{metadata.VIEWS} "
+                "WHERE database_name = ? AND schema_name = ? AND table_name = ?",
+                (*to, name),
+            )
+            connection.execute(
+                f"INSERT INTO _fs_global.{metadata.VIEWS} VALUES (?, ?, ?, ?)", (*to, name, text)
+            )
+        metadata.restore_views(connection, connection)
     session.store.record_writes([(*to, name) for name in names_])
 
 
@@ -693,6 +730,30 @@ def renamed(statement: Expr, session: Session) -> TableName | None:
                 raise unsupported("Moving a table to another schema by renaming it is")
             return old[0], old[1], new[2]
     return None
+
+
+def forget_schema(statement: Expr, session: Session) -> None:
+    """What is kept of the tables and views of a schema that was dropped, or is made anew."""
+    if not isinstance(statement, exp.Drop | exp.Create) or not statement.find(exp.Table):
+        return
+    made = isinstance(statement, exp.Create) and not statement.args.get("replace")
+    if made or str(statement.args.get("kind")).upper() != "SCHEMA":
+        return
+    table = statement.find(exp.Table)
+    if table is not None:
+        parts = _schema_parts_of(table, session)
+        with session.store.catalog_lock, session.store.hub.cursor() as connection:
+            metadata.forget_container(connection, parts)
+
+
+def _schema_parts_of(schema: exp.Table, session: Session) -> tuple[str, str]:
+    """Database and schema, where sqlglot puts a schema's name into `db`."""
+    found = [
+        part.name if part.args.get("quoted") else part.name.upper()
+        for part in (schema.args.get("catalog"), schema.args.get("db") or schema.this)
+        if isinstance(part, exp.Identifier)
+    ]
+    return (found[0], found[1]) if len(found) == 2 else (str(session.database), found[0])
 
 
 def move_notes(old: TableName, new: TableName, session: Session) -> None:
