@@ -40,6 +40,8 @@ export FILE ?=
 WORKBOOK_ARGS ?=
 # And for the report, for example: make report REPORT_ARGS="--no-docs --output /srv/firn"
 REPORT_ARGS ?=
+# And for deployments, for example: make deploy DEPLOY_ARGS="--accept mart_orders"
+DEPLOY_ARGS ?=
 
 .PHONY: help
 help: ## Show this list
@@ -66,6 +68,14 @@ doctor: $(RUNTIME) ## Say what is configured, what is missing and what to set
 .PHONY: report
 report: $(RUNTIME) ## Write the state of every pipeline as pages that open from disk
 	@$(PYTHON) -m include.monitoring report $(REPORT_ARGS)
+
+.PHONY: deploy
+deploy: $(RUNTIME) ## Build the commit beside production, test it, swap; DEPLOY_ARGS="--help" for more
+	@$(PYTHON) -m include.deployment deploy $(DEPLOY_ARGS)
+
+.PHONY: rollback
+rollback: $(RUNTIME) ## Let production be what it was before the last deployment
+	@$(PYTHON) -m include.deployment rollback $(DEPLOY_ARGS)
 
 .PHONY: workbook
 workbook: $(RUNTIME) ## Report on a workbook of purchases and spins: make workbook FILE=path.xlsx

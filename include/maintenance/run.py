@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from include.maintenance import staged, tables
+from include.maintenance.artifacts import remove_artifacts
 from include.maintenance.files import remove_files, retained_files
 from include.maintenance.settings import Retention
 from include.maintenance.tables import Removed, retained_tables
@@ -32,21 +33,25 @@ def clear_tables(*, dry_run: bool, settings: ConnectionSettings | None = None) -
 
 
 def clear_stage(*, dry_run: bool, settings: ConnectionSettings | None = None) -> list[Removed]:
-    """Remove what abandoned attempts have left in the warehouse, or count it.
+    """Remove what abandoned attempts have left in the warehouse, and old artifacts, or count them.
 
     Raises:
+        RetentionError: a setting is no number of days.
         WarehouseUnreachableError: the warehouse takes no connection.
     """
+    settings = settings or get_settings()
+    days = Retention().firn_keep_artifacts_days
     with (
         connect(
-            settings or get_settings(),
+            settings,
             database="RAW",
             as_loader=True,
             query_tag={"maintenance": "stage"},
         ) as connection,
         connection.cursor() as cursor,
     ):
-        return staged.remove_staged(cursor, dry_run=dry_run)
+        removed = staged.remove_staged(cursor, dry_run=dry_run)
+    return [*removed, remove_artifacts(settings, days, dry_run=dry_run)]
 
 
 def clear_files(*, dry_run: bool, settings: ConnectionSettings | None = None) -> list[Removed]:

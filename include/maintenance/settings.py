@@ -32,6 +32,7 @@ class Retention(BaseSettings):
     # The dbt test accounts_add_up reads this variable too: what is gone, it does not count.
     firn_keep_rejected_rows_days: Days = 180
     firn_keep_monitoring_days: Days = 90
+    firn_keep_artifacts_days: Days = 90
     firn_keep_files_days: Days = 180
     firn_keep_logs_days: Days = 90
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import time
 from email.utils import parsedate_to_datetime
 
 import pytest
 
 from include.deployment import artifacts
 from include.deployment.artifacts import ArtifactsError, fetch, known, remove, store
+from include.deployment.databases import Build
+from include.maintenance import artifacts as maintenance
+from include.maintenance.artifacts import remove_artifacts
 from include.warehouse.connection import connect
 
 pytestmark = pytest.mark.integration
@@ -126,3 +130,22 @@ def test_only_commits(settings, target, tmp_path, sha):
 def test_a_folder_without_a_manifest(settings, target):
     with pytest.raises(ArtifactsError, match="holds no manifest"):
         store(settings, ONE, target(run_results="r"))
+
+
+def test_old_ones_go_but_not_the_newest(settings, target, monkeypatch):
+    for sha in (ONE, OTHER):
+        store(settings, sha, target(manifest="m"))
+    newest, oldest = (one.sha for one in known(settings))
+    assert remove_artifacts(settings, 0, dry_run=False).count == 0, "there are few"
+    monkeypatch.setattr(maintenance, "NEWEST", 1)
+    assert remove_artifacts(settings, 7, dry_run=False).count == 0, "they are not old"
+    assert remove_artifacts(settings, 0, dry_run=True).count == 1
+    assert len(known(settings)) == 2
+    built = Build("20260101", oldest, is_complete=True)
+    monkeypatch.setattr(maintenance, "build_of", lambda *_: built)
+    assert remove_artifacts(settings, 0, dry_run=False).count == 0, "production is built from it"
+    monkeypatch.undo()
+    monkeypatch.setattr(maintenance, "NEWEST", 1)
+    time.sleep(1)
+    assert remove_artifacts(settings, 0, dry_run=False).count == 1
+    assert [one.sha for one in known(settings)] == [newest]

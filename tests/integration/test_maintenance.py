@@ -236,7 +236,7 @@ def test_what_abandoned_attempts_left_goes_and_a_running_load_keeps_its_own(
     picked_up = f"taken/{lane.domain}/orders/taken-0123456789ab"
     lane.query(f"put 'file://{lane.landing / 'chunk.parquet'}' @{STAGE}/{picked_up}/")
     settings = lane.warehouse.settings()
-    assert [one.count for one in clear_stage(dry_run=False, settings=settings)] == [0, 0]
+    assert [one.count for one in clear_stage(dry_run=False, settings=settings)] == [0, 0, 0]
     assert left(gone) == left(running) == (2, 1)
 
     # From here on everything is old but what is said to have started tomorrow.
@@ -248,7 +248,7 @@ def test_what_abandoned_attempts_left_goes_and_a_running_load_keeps_its_own(
     assert left(gone) == (2, 1)
     done = clear_stage(dry_run=False, settings=settings)
     assert [one.count for one in planned] == [one.count for one in done]
-    assert all(one.count >= 1 for one in done)
+    assert all(one.count >= 1 for one in done[:2])
     assert left(gone) == (0, 0)
     assert lane.query(f"list @{STAGE}/{picked_up}/") == []
     assert left(running) == (2, 1)

@@ -25,6 +25,8 @@ _ACCOUNT = declare()
 # What an account has, by the same beginnings.
 NO_SETTINGS = {
     "SNOWFLAKE_SAMPLE_DATA",
+    # Set by a deployment for the dbt that it starts.
+    "FIRN_BUILD_STAGING",
     _ACCOUNT.policy,
     *_ACCOUNT.roles,
     *(user.name for user in _ACCOUNT.users),

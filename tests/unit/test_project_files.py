@@ -18,6 +18,8 @@ import yaml
 from packaging.requirements import Requirement
 from sqlfluff.core.rules import get_ruleset
 
+from include.deployment.databases import PRODUCTION, STAGING
+from include.deployment.dbt import IN_STAGING
 from include.warehouse.connection import DATABASES, REPOSITORY, ConnectionSettings
 
 LOCKS = ("requirements", "requirements-dev", "requirements-snow")
@@ -140,7 +142,8 @@ def test_the_example_can_be_filled_in(tmp_path: Path) -> None:
 def test_dbt_reads_no_variable_that_is_not_explained() -> None:
     read = set(re.findall(r"env_var\('([A-Z_]+)'", text("dbt/profiles.yml")))
     explained = set(re.findall(r"(?m)^# ([A-Z_]+)=", text(".env.example")))
-    assert read - {"LOGNAME", "USER", "USERNAME"} <= explained
+    # A deployment alone sets the last one, for the dbt that it starts.
+    assert read - {"LOGNAME", "USER", "USERNAME", IN_STAGING} <= explained
     # What writes RAW is never dbt.
     of_account = {name for name in explained if name.startswith("SNOWFLAKE_")}
     assert {name for name in of_account if not name.startswith("SNOWFLAKE_LOADER_")} <= read
@@ -150,7 +153,10 @@ def test_dbt_has_every_target_and_no_secret_in_its_profile() -> None:
     outputs = yaml.safe_load(text("dbt/profiles.yml"))["firn"]["outputs"]
     assert set(outputs) == set(DATABASES)
     for target, output in outputs.items():
-        assert output["database"] == DATABASES[target]
+        production = (
+            f"{{{{ '{STAGING}' if env_var('{IN_STAGING}', '') == '1' else '{PRODUCTION}' }}}}"
+        )
+        assert output["database"] == (production if target == "prod" else DATABASES[target])
         if target != "local":
             assert output["password"].startswith(
                 "{{ 'firn' if env_var('SNOWFLAKE_ACCOUNT') | trim | lower == 'local' "
