@@ -114,6 +114,7 @@ LOCK = $(UV) pip compile --quiet --universal --python-version 3.11 --generate-ha
 .PHONY: lock
 lock: | $(filter-out uv,$(UV)) ## Resolve requirements*.in into .txt; UPGRADE=--upgrade for newer versions
 	@$(LOCK) $(UPGRADE) requirements.in -o requirements.txt
+	@$(LOCK) $(UPGRADE) requirements-image.in -o requirements-image.txt
 	@$(LOCK) $(UPGRADE) requirements-dev.in -o requirements-dev.txt
 	@$(LOCK) $(UPGRADE) requirements-snow.in -o requirements-snow.txt
 

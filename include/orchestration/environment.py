@@ -108,6 +108,41 @@ def airflow_environment(
         ConfigurationError: the connection settings cannot be used.
         ValueError: a variable of ours is malformed.
     """
+    variables = project_environment(settings)
+    home = Path(variables["AIRFLOW_HOME"])
+    url = f"http://{LOOPBACK}:{airflow_port()}"
+    return variables | {
+        HEADLESS: "1" if headless else "0",
+        # Nothing runs before somebody switches the DAG on, however long the laptop was closed.
+        "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "True",
+        "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
+        # A task is a Python process that starts for seconds: more than the cores would only queue.
+        "AIRFLOW__CORE__PARALLELISM": str(max(2, os.cpu_count() or 2)),
+        "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{url}/execution/",
+        # No login: the page is bound to the loopback address below.
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
+        "AIRFLOW__API__HOST": LOOPBACK,
+        "AIRFLOW__API__PORT": str(airflow_port()),
+        "AIRFLOW__API__BASE_URL": url,
+        "AIRFLOW__API__WORKERS": "1",
+        "AIRFLOW__API__SECRET_KEY": shared_secret(home / "api_secret_key"),
+        "AIRFLOW__API_AUTH__JWT_SECRET": shared_secret(home / "jwt_secret"),
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home / 'airflow.db'}",
+    }
+
+
+def project_environment(settings: ConnectionSettings | None = None) -> dict[str, str]:
+    """What every Airflow process of this project gets, wherever it runs, on top of the current one.
+
+    Creates Airflow's folder.
+
+    Args:
+        settings: read from the environment if not given.
+
+    Raises:
+        ConfigurationError: the connection settings cannot be used.
+        ValueError: a variable of ours is malformed.
+    """
     from include.monitoring.switch import monitoring_switch
     from include.warehouse.connection import get_settings
 
@@ -121,29 +156,12 @@ def airflow_environment(
             variables[name] = value
     home = airflow_home(variables)
     home.mkdir(parents=True, exist_ok=True)
-    url = f"http://{LOOPBACK}:{airflow_port()}"
     return variables | {
-        HEADLESS: "1" if headless else "0",
         "AIRFLOW_HOME": str(home),
         "PYTHONPATH": _prepend(REPOSITORY, os.environ.get("PYTHONPATH")),
         "PATH": _prepend(Path(sys.executable).parent, os.environ.get("PATH")),
         "AIRFLOW__CORE__DAGS_FOLDER": str(REPOSITORY / "dags"),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-        # Nothing runs before somebody switches the DAG on, however long the laptop was closed.
-        "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "True",
-        "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
-        # A task is a Python process that starts for seconds: more than the cores would only queue.
-        "AIRFLOW__CORE__PARALLELISM": str(max(2, os.cpu_count() or 2)),
-        "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{url}/execution/",
-        # No login: the page is bound to the loopback address below.
-        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
-        "AIRFLOW__API__HOST": LOOPBACK,
-        "AIRFLOW__API__PORT": str(airflow_port()),
-        "AIRFLOW__API__BASE_URL": url,
-        "AIRFLOW__API__WORKERS": "1",
-        "AIRFLOW__API__SECRET_KEY": _secret(home / "api_secret_key"),
-        "AIRFLOW__API_AUTH__JWT_SECRET": _secret(home / "jwt_secret"),
-        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home / 'airflow.db'}",
         "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(home / "logs"),
         "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "30",
         **lineage_environment(target(variables)),
@@ -204,7 +222,7 @@ def _prepend(folder: Path, search_path: str | None) -> str:
     return os.pathsep.join([str(folder), *([search_path] if search_path else [])])
 
 
-def _secret(file: Path) -> str:
+def shared_secret(file: Path) -> str:
     """A random secret of this Airflow home, made once; Airflow's processes must share it."""
     try:
         with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as handle:

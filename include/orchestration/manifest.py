@@ -2,7 +2,7 @@
 
 Rendering reads it and nothing more: parsing the dbt project takes seconds, and Airflow parses DAG
 files every half minute. It is written by ``python -m include.orchestration manifest``, which the
-commands that start Airflow call first, and which belongs into an image's build.
+commands that start Airflow call first, and which an image's build calls.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 from include.orchestration.environment import (
-    HEADLESS,
     airflow_home,
     dbt_executable,
     dbt_project,
@@ -28,6 +27,18 @@ _SUFFIXES = {".sql", ".yml", ".yaml", ".csv", ".md", ".py"}
 
 
 LAYERS = ("staging", "intermediate", "mart")
+
+BUILT_IN = "FIRN_DBT_MANIFEST"
+"""Names the manifest that an image was built with; its containers cannot write another there."""
+
+DECISIVE = (
+    "FIRN_TARGET",
+    "FIRN_USER",
+    "FIRN_PR_NUMBER",
+    "FIRN_ELEMENTARY",
+    "FIRN_KEEP_REJECTED_ROWS_DAYS",
+)
+"""Our variables that change what a manifest says. The others are about the connection alone."""
 
 MONITORING = "monitoring"
 """The tag of tests that no pipeline runs but `platform__monitoring__hourly`; Elementary's."""
@@ -44,7 +55,9 @@ class ManifestError(RuntimeError):
 
 
 def manifest_path(variables: Mapping[str, str] = os.environ) -> Path:
-    """Where the manifest is, whether or not it has been written."""
+    """Where the manifest is, whether or not it has been written: an image's, else Airflow's own."""
+    if built_in := variables.get(BUILT_IN):
+        return Path(built_in)
     return airflow_home(variables) / "manifest" / "manifest.json"
 
 
@@ -121,7 +134,7 @@ def ensure_manifest(variables: Mapping[str, str]) -> Path:
     path = manifest_path(variables)
     stamp = path.with_name("fingerprint")
     fingerprint = project_fingerprint(variables)
-    if path.exists() and stamp.exists() and stamp.read_text() == fingerprint:
+    if _fits(path, fingerprint):
         return path
 
     work = path.with_name("parse")
@@ -139,8 +152,32 @@ def ensure_manifest(variables: Mapping[str, str]) -> Path:
     return path
 
 
+def require_manifest(variables: Mapping[str, str]) -> Path:
+    """The manifest of an image, which must be of the settings; else as `ensure_manifest`.
+
+    Raises:
+        ManifestError: the image's is of other settings, or ``dbt parse`` failed.
+    """
+    if not variables.get(BUILT_IN):
+        return ensure_manifest(variables)
+    path = manifest_path(variables)
+    if not _fits(path, project_fingerprint(variables)):
+        told = ", ".join(f"{name}={variables.get(name, '')}" for name in DECISIVE)
+        raise ManifestError(
+            f"The manifest {path} was not written for this dbt project and these settings "
+            f"({told}): build the image with them, or set {BUILT_IN} to nothing to have it "
+            "written at the start."
+        )
+    return path
+
+
+def _fits(path: Path, fingerprint: str) -> bool:
+    stamp = path.with_name("fingerprint")
+    return path.exists() and stamp.exists() and stamp.read_text() == fingerprint
+
+
 def project_fingerprint(variables: Mapping[str, str]) -> str:
-    """A hash of what ``dbt parse`` reads: the project's files and Firn's and dbt's variables."""
+    """A hash of what ``dbt parse`` goes by: the project's files and the variables that matter."""
     project = dbt_project(variables)
     digest = hashlib.sha256()
     for folder, folders, files in os.walk(project, followlinks=True):
@@ -151,9 +188,10 @@ def project_fingerprint(variables: Mapping[str, str]) -> str:
                 digest.update(str(file.relative_to(project)).encode() + b"\0")
                 digest.update(hashlib.sha256(file.read_bytes()).digest())
     for name, value in sorted(variables.items()):
-        # Secrets are there for dbt to hide, and the project reads none.
-        if name.startswith("DBT_ENV_SECRET_") or name == HEADLESS:
+        # Secrets are there for dbt to hide, and the project reads none. Where the project is says
+        # nothing of what is in it.
+        if name.startswith("DBT_ENV_SECRET_") or name == "DBT_PROJECT_DIR":
             continue
-        if name.startswith(("FIRN_", "DBT_")):
+        if name in DECISIVE or name.startswith("DBT_"):
             digest.update(f"{name}={value}\0".encode())
     return digest.hexdigest()
