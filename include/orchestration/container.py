@@ -199,7 +199,8 @@ def _with_password(variables: Mapping[str, str], name: str, password: str) -> st
             f"{name} is no URL: set it to one such as postgresql+psycopg://airflow@postgres/airflow."
         ) from None
     if secret := variables.get(password):
-        url = url.set(password=secret)
+        # A password is left out of a URL that names no user, as Redis's does.
+        url = url.set(username=url.username or "", password=secret)
     return url.render_as_string(hide_password=False)
 
 
