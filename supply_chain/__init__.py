@@ -1,0 +1,1 @@
+"""Checks of what the project is made of: `python -m supply_chain --help`."""
