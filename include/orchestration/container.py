@@ -51,6 +51,7 @@ SECRETS = (
 """Settings that may come from a file."""
 
 API_PORT, SCHEDULER_HEALTH_PORT = 8080, 8974
+SCHEDULER_PORT = "AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_SERVER_PORT"
 
 
 class ContainerError(ValueError):
@@ -100,7 +101,7 @@ def container_environment() -> dict[str, str]:
         "AIRFLOW__API__PORT": str(API_PORT),
         "AIRFLOW__SCHEDULER__ENABLE_HEALTH_CHECK": "True",
         "AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_SERVER_HOST": LOOPBACK,
-        "AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_SERVER_PORT": str(SCHEDULER_HEALTH_PORT),
+        SCHEDULER_PORT: str(SCHEDULER_HEALTH_PORT),
     }
     # Where no secret is given, containers that share the folder share one that is made there.
     for name, file in (
@@ -152,9 +153,9 @@ def health() -> None:
     match note.read_text():
         case "api-server":
             # Of the page alone: what the others are up to is their own checks' business.
-            _answers(API_PORT, "/api/v2/version")
+            _answers(_port("AIRFLOW__API__PORT", API_PORT), "/api/v2/version")
         case "scheduler":
-            _answers(SCHEDULER_HEALTH_PORT, "/health")
+            _answers(_port(SCHEDULER_PORT, SCHEDULER_HEALTH_PORT), "/health")
         case "worker":
             app = "airflow.providers.celery.executors.celery_executor.app"
             ping = ["-m", "celery", "--app", app, "inspect", "ping", "--timeout", "10"]
@@ -166,6 +167,10 @@ def health() -> None:
             _has_job("DagProcessorJob")
         case "triggerer":
             _has_job("TriggererJob")
+
+
+def _port(name: str, default: int) -> int:
+    return int(os.environ.get(name) or default)
 
 
 def _answers(port: int, path: str) -> None:

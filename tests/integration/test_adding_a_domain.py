@@ -14,6 +14,8 @@ import pytest
 from include.warehouse.connection import REPOSITORY
 from tests.conftest import free_port
 
+pytestmark = [pytest.mark.integration, pytest.mark.slow]
+
 PAGE = REPOSITORY / "docs" / "adding-a-domain.md"
 FENCE = re.compile(r"(?ms)^```(\w+)(?: (\S+))?\n(.*?)^```$")
 
