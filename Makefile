@@ -100,6 +100,16 @@ lint: $(DEV) ## Check Python (ruff, mypy) and SQL (sqlfluff) without changing an
 	@$(PYTHON) -m mypy
 	@$(BIN)/sqlfluff lint dbt
 
+.PHONY: audit
+audit: $(DEV) ## Look for secrets in files, odd licences and known vulnerabilities in the locks
+	@git ls-files -z | xargs -0 $(BIN)/detect-secrets-hook --no-verify --baseline .secrets.baseline
+	@$(PYTHON) -m supply_chain licences
+	@$(PYTHON) -m supply_chain vulnerabilities
+
+.PHONY: sbom
+sbom: $(DEV) ## Write the image's bill of materials (CycloneDX) to .firn/sbom.json
+	@$(PYTHON) -m supply_chain sbom .firn/sbom.json
+
 .PHONY: format
 format: $(DEV) ## Rewrite Python and SQL in the project's style
 	@$(PYTHON) -m ruff check --fix-only .

@@ -78,7 +78,11 @@ def judge(
     accepted = {one.id for one in policy.vulnerabilities if one.until >= today}
     found = [
         f"{one['name']} {one['version']}: {flaw['id']}, "
-        + (f"mended in {', '.join(flaw['fix_versions'])}." if flaw["fix_versions"] else "not mended.")
+        + (
+            f"mended in {', '.join(flaw['fix_versions'])}."
+            if flaw["fix_versions"]
+            else "not mended."
+        )
         for one in asked
         for flaw in one["vulns"]
         if not accepted.intersection([flaw["id"], *flaw.get("aliases", [])])

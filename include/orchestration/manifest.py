@@ -194,4 +194,7 @@ def project_fingerprint(variables: Mapping[str, str]) -> str:
             continue
         if name in DECISIVE or name.startswith("DBT_"):
             digest.update(f"{name}={value}\0".encode())
+    # Which account it is says nothing, but a model may be on for real ones alone.
+    if variables.get("SNOWFLAKE_ACCOUNT", "").strip().lower() == "local":
+        digest.update(b"rehearsed\0")
     return digest.hexdigest()

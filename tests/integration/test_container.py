@@ -59,8 +59,8 @@ class Containers:
 @pytest.fixture(scope="module")
 def manifest(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The manifest as the Dockerfile's own command writes it."""
-    dockerfile = (REPOSITORY / "Dockerfile").read_text(encoding="utf-8")
-    (command,) = re.findall(r"RUN (.* python -m include\.orchestration manifest)", dockerfile)
+    dockerfile = re.sub(r"\\\n\s*", " ", (REPOSITORY / "Dockerfile").read_text(encoding="utf-8"))
+    (command,) = re.findall(r"RUN (SNOW.* python -m include\.orchestration manifest)", dockerfile)
     file = tmp_path_factory.mktemp("built") / "manifest.json"
     build = {
         "FIRN_TARGET": "prod",
@@ -75,9 +75,7 @@ def manifest(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def containers(
-    tmp_path_factory: pytest.TempPathFactory, manifest: Path
-) -> Iterator[Containers]:
+def containers(tmp_path_factory: pytest.TempPathFactory, manifest: Path) -> Iterator[Containers]:
     folder = tmp_path_factory.mktemp("containers")
     with postgres() as url:
         (folder / "password").write_text(f"{url.password}\n")

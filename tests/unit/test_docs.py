@@ -55,7 +55,7 @@ def prose(document: Path) -> str:
 
 def code(document: Path) -> list[str]:
     """Blocks of code, and code within a line."""
-    blocks = re.findall(r"(?ms)^```\w*\n(.*?)^```$", document.read_text(encoding="utf-8"))
+    blocks = re.findall(r"(?ms)^```[^\n]*\n(.*?)^```$", document.read_text(encoding="utf-8"))
     return blocks + spans(prose(document))
 
 

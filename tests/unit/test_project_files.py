@@ -22,7 +22,7 @@ from include.deployment.databases import PRODUCTION, STAGING
 from include.deployment.dbt import IN_STAGING
 from include.warehouse.connection import DATABASES, REPOSITORY, ConnectionSettings
 
-LOCKS = ("requirements", "requirements-dev", "requirements-snow")
+LOCKS = ("requirements", "requirements-image", "requirements-dev", "requirements-snow")
 
 
 def text(name: str) -> str:
