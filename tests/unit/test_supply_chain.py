@@ -1,4 +1,4 @@
-"""What the project is made of: licences, vulnerabilities, the bill of materials, secrets, updates."""
+"""What the project is made of: licences, vulnerabilities, bill of materials, secrets, updates."""
 
 from __future__ import annotations
 
