@@ -33,6 +33,9 @@ PROGRAMS: Mapping[str, list[str]] = {
     "migrate": ["db", "migrate"],
 }
 
+COMMANDS = (*PROGRAMS, "health")
+"""What may be asked for by one word."""
+
 DATABASE_PASSWORD, BROKER_PASSWORD = "FIRN_DATABASE_PASSWORD", "FIRN_BROKER_PASSWORD"
 DATABASE, BROKER = "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", "AIRFLOW__CELERY__BROKER_URL"
 
@@ -232,9 +235,7 @@ def main(arguments: list[str]) -> None:
             case ["--", *command] if command:
                 _become(command, container_environment())
             case _:
-                raise ContainerError(
-                    f"Name one program of {', '.join(PROGRAMS)}, or health, or a command after --."
-                )
+                raise ContainerError(f"Name one of {', '.join(COMMANDS)}, or a command after --.")
     except (ValueError, ManifestError) as error:
         sys.stderr.write(f"{error}\n")
         raise SystemExit(2) from None

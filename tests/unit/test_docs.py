@@ -116,7 +116,7 @@ def subcommands(module: str) -> set[str]:
     found = importlib.import_module(f"{module}.__main__" if file.is_dir() else module)
     if not hasattr(found, "app"):
         assert callable(found.main)
-        return set()
+        return set(getattr(found, "COMMANDS", ()))
     return set(getattr(typer.main.get_command(found.app), "commands", ()))
 
 

@@ -365,6 +365,21 @@ def test_development_needs_no_account_and_no_secret() -> None:
         assert service["environment"]["FIRN_DBT_MANIFEST"] == ""
 
 
+def test_development_has_the_databases_before_anything_builds_in_them() -> None:
+    services = development["services"]
+    (command,) = services["sample-data"]["command"]
+    made, filled = command.split(" && ")
+    assert made.endswith("include.warehouse start")
+    assert filled.endswith("include.sample_data tpch --scale 0.1")
+    assert services["migrate"]["depends_on"]["sample-data"] == {
+        "condition": "service_completed_successfully"
+    }
+    folder, port = services["warehouse"]["command"]
+    dockerfile = dict(re.findall(r"(FIRN_\w+)=([^ ]+)", text("Dockerfile")))
+    assert folder == f"{dockerfile['FIRN_HOME']}/warehouse"
+    assert int(port) == ConnectionSettings().port
+
+
 def test_production_takes_secrets_from_files_alone() -> None:
     named = re.compile(r"PASSWORD|SECRET|TOKEN|PASSPHRASE|PRIVATE_KEY|FERNET_KEY")
     for name, service in production["services"].items():
