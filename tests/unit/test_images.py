@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -375,8 +375,8 @@ def test_development_has_the_databases_before_anything_builds_in_them() -> None:
         "condition": "service_completed_successfully"
     }
     folder, port = services["warehouse"]["command"]
-    dockerfile = dict(re.findall(r"(FIRN_\w+)=([^ ]+)", text("Dockerfile")))
-    assert folder == f"{dockerfile['FIRN_HOME']}/warehouse"
+    (home,) = re.findall(r"(?m)^    FIRN_HOME=(\S+) \\$", text("Dockerfile"))
+    assert folder == f"{home}/warehouse"
     assert int(port) == ConnectionSettings().port
 
 
@@ -423,6 +423,4 @@ def test_production_has_logins_and_its_queue_waits_for_tasks() -> None:
     assert worker["environment"]["DUMB_INIT_SETSID"] == "0"
     assert worker["stop_grace_period"] == "15m"
     manager = production["services"]["scheduler"]["environment"]["AIRFLOW__CORE__AUTH_MANAGER"]
-    module, _, name = manager.rpartition(".")
-    command = f"import importlib; getattr(importlib.import_module({json.dumps(module)}), '{name}')"
-    assert subprocess.run([sys.executable, "-c", command], capture_output=True).returncode == 0
+    assert find_spec(manager.rpartition(".")[0]) is not None
