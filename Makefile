@@ -42,6 +42,8 @@ WORKBOOK_ARGS ?=
 REPORT_ARGS ?=
 # And for deployments, for example: make deploy DEPLOY_ARGS="--accept mart_orders"
 DEPLOY_ARGS ?=
+# And for the rehearsal of a pull request, for example: make ci CI_ARGS="--domain forex --keep"
+CI_ARGS ?=
 
 .PHONY: help
 help: ## Show this list
@@ -86,6 +88,10 @@ bench: $(DEV) ## Measure how fast files are loaded on this machine; takes minute
 	@$(PYTHON) -m benchmarks loading $(BENCH_ARGS)
 
 # Check
+
+.PHONY: ci
+ci: $(RUNTIME) ## Do on this machine what happens to a pull request, and print its comment
+	@$(PYTHON) -m include.ci rehearse $(CI_ARGS)
 
 .PHONY: test
 test: $(DEV) $(SNOW) ## Lint, then run every test

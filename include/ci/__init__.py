@@ -1,0 +1,1 @@
+"""Pull requests: build what a change touches, say what came of it, clean up."""

@@ -1,0 +1,236 @@
+"""``python -m include.ci``: what happens to a pull request.
+
+Exit codes: 0 if it is done, 1 if something that was built or tested failed, 2 if the command could
+not do its work.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from pydantic import SecretStr
+from rich.console import Console
+from rich.markdown import Markdown
+from rich.table import Table
+from snowflake.connector.errors import Error as SnowflakeError
+
+from include.ci import schemas, text
+from include.ci.errors import CiError
+from include.ci.github import API, BOT, GitHub
+from include.ci.slim import Outcome, make_plan, slim_build
+from include.ci.state import commit_of, find_base, fork_point
+from include.deployment.artifacts import ArtifactsError
+from include.ingestion.errors import IngestionError
+from include.logs import start_command
+from include.orchestration.local_warehouse import LocalWarehouseError
+from include.sample_data.tpch import SampleDataError
+from include.warehouse.connection import (
+    ConfigurationError,
+    ConnectionSettings,
+    WarehouseUnreachableError,
+    get_settings,
+)
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
+console = Console(highlight=False, markup=False, soft_wrap=True)
+errors = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+
+BaseOption = Annotated[
+    str | None,
+    typer.Option(help="The commit to compare with; where the branch left main by default."),
+]
+
+
+@app.callback()
+def main() -> None:
+    """What happens to a pull request: its slim build, its comment, its clean-up."""
+
+
+@app.command()
+def build(
+    base: BaseOption = None,
+    comment: Annotated[
+        Path | None, typer.Option(help="Write the comment's text into this file.")
+    ] = None,
+) -> None:
+    """Build and test what the pull request changes, in schemas of its own in ANALYTICS_CI."""
+    with _one_sentence():
+        settings = _ci_settings()
+        sha = commit_of(base) if base else fork_point()
+        folder = settings.dbt_home / "ci" / f"pr_{settings.firn_pr_number}"
+        found = find_base(settings, sha, folder / "base")
+        console.print(found.how)
+        plan = make_plan(settings, found, folder)
+        console.print(f"To build or test: {len(plan.selected)} nodes")
+        outcome = slim_build(settings, plan, folder, say=console.print)
+        said = text.comment(outcome)
+        if comment:
+            comment.write_text(said, encoding="utf-8")
+        _tell_workflow(said)
+    console.print(f"\n{said}")
+    _end(outcome)
+
+
+@app.command()
+def rehearse(
+    base: BaseOption = None,
+    domain: Annotated[
+        list[str] | None,
+        typer.Option(help="Only what belongs to this domain; all that are touched by default."),
+    ] = None,
+    number: Annotated[int, typer.Option(min=1, help="The pull request that is played.")] = 1,
+    keep: Annotated[bool, typer.Option("--keep", help="Leave what was built.")] = False,
+) -> None:
+    """Do on the local warehouse what happens to a pull request; no account is touched."""
+    with _one_sentence():
+        # Only here: a runner that drops schemas needs no sample data.
+        from include.ci.rehearsal import rehearsal_settings, rehearse
+        from include.demo.__main__ import PIPELINES
+
+        chosen = set(domain or ())
+        if unknown := sorted(chosen - set(PIPELINES)):
+            raise CiError(
+                f"There is no domain {', '.join(unknown)}: choose from {', '.join(PIPELINES)}."
+            )
+        outcome = rehearse(
+            commit_of(base) if base else fork_point(),
+            PIPELINES,
+            rehearsal_settings("ci", number).dbt_home / "ci" / "rehearsal",
+            number=number,
+            domains=chosen,
+            keep=keep,
+            say=console.print,
+        )
+    console.rule("The comment")
+    said = text.comment(outcome)
+    Console(highlight=False).print(Markdown(said.removeprefix(text.MARKER)))
+    _end(outcome)
+
+
+@app.command(name="comment")
+def write_comment(
+    file: Annotated[
+        Path | None, typer.Option(help="The text; read from the standard input by default.")
+    ] = None,
+) -> None:
+    """Write the comment on the pull request, or bring it up to date where it stands."""
+    with _one_sentence():
+        said = file.read_text(encoding="utf-8") if file else sys.stdin.read()
+        with _github() as github:
+            done = github.say(_number(), said)
+    console.print(f"The comment on pull request {_number()} is {done}.")
+
+
+@app.command()
+def drop() -> None:
+    """Drop the schemas of the pull request."""
+    with _one_sentence():
+        settings = _ci_settings()
+        gone = schemas.drop(settings, settings.firn_pr_number or 0)
+    console.print(f"Dropped: {', '.join(gone)}" if gone else "There was nothing to drop.")
+
+
+@app.command()
+def sweep(
+    days: Annotated[
+        float, typer.Option(min=0, help="Leave what has changed within so many days.")
+    ] = 7,
+    github: Annotated[
+        bool,
+        typer.Option("--github/--no-github", help="Ask GitHub; only closed ones are swept then."),
+    ] = True,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
+) -> None:
+    """Drop the schemas of pull requests in which nothing has changed for some days."""
+    with _one_sentence():
+        # All pull requests are meant, and target ci wants the number of one.
+        settings = _ci_settings(number=1)
+        age = timedelta(days=days)
+        if github:
+            with _github() as asked:
+                swept = schemas.sweep(settings, age, asked.state, dry_run=dry_run)
+        else:
+            swept = schemas.sweep(settings, age, dry_run=dry_run)
+    table = Table(
+        "pull request", "last change", "would go" if dry_run else "gone", "kept", box=None
+    )
+    for one in swept:
+        days_ago = f"{one.age / timedelta(days=1):.1f} days ago"
+        table.add_row(str(one.number), days_ago, ", ".join(one.dropped), one.kept)
+    console.print(table if swept else "No pull request has schemas.")
+
+
+def _ci_settings(number: int | None = None) -> ConnectionSettings:
+    settings = get_settings() if number is None else ConnectionSettings(firn_pr_number=number)
+    if settings.target != "ci":
+        raise CiError(
+            f"FIRN_TARGET is {settings.target}, and pull requests are built on ci: set "
+            "FIRN_TARGET=ci."
+        )
+    return settings
+
+
+def _number() -> int:
+    given = os.environ.get("FIRN_PR_NUMBER", "").strip()
+    if not given.isdecimal() or int(given) < 1:
+        raise CiError(f"FIRN_PR_NUMBER is {given[:20]!r}: set it to the number of a pull request.")
+    return int(given)
+
+
+def _github() -> GitHub:
+    return GitHub(
+        os.environ.get("GITHUB_REPOSITORY", ""),
+        SecretStr(os.environ.get("GITHUB_TOKEN", "")),
+        api=os.environ.get("GITHUB_API_URL") or API,
+        author=os.environ.get("GITHUB_COMMENT_AUTHOR") or BOT,
+    )
+
+
+def _tell_workflow(said: str) -> None:
+    """Hand the comment to the workflow's next job, and show it on the page of the run."""
+    if output := os.environ.get("GITHUB_OUTPUT"):
+        # Nobody can foresee the line that ends the text.
+        end = uuid.uuid4().hex
+        with Path(output).open("a", encoding="utf-8") as file:
+            file.write(f"comment<<{end}\n{said}{end}\n")
+    if summary := os.environ.get("GITHUB_STEP_SUMMARY"):
+        with Path(summary).open("a", encoding="utf-8") as file:
+            file.write(said)
+
+
+def _end(outcome: Outcome) -> None:
+    if outcome.failed:
+        raise typer.Exit(1)
+
+
+@contextmanager
+def _one_sentence() -> Iterator[None]:
+    """Turn what a user can mend into a sentence and exit code 2."""
+    try:
+        yield
+    except (
+        ArtifactsError,
+        CiError,
+        ConfigurationError,
+        IngestionError,
+        LocalWarehouseError,
+        OSError,
+        SampleDataError,
+        SnowflakeError,
+        WarehouseUnreachableError,
+    ) as error:
+        errors.print(" ".join(str(error).split()), style="red")
+        raise typer.Exit(2) from None
+
+
+if __name__ == "__main__":
+    start_command()
+    app()
