@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -73,9 +74,9 @@ class Dbt:
         Raises:
             CiError: dbt refused the selection.
         """
-        done = self._invoke(
-            "ls", "--output", "json", "--output-keys", "unique_id", "--quiet", *arguments
-        )
+        # dbt prints what it returns.
+        with redirect_stdout(StringIO()):
+            done = self._invoke("ls", "--output", "json", "--output-keys", "unique_id", *arguments)
         if not done.success:
             raise CiError(f"dbt could not compare the project with its base: {_said(done)}")
         return [str(json.loads(line)["unique_id"]) for line in done.result or ()]
@@ -105,7 +106,7 @@ class Dbt:
             f"--log-path={self.folder / 'logs'}",
             "--no-use-colors",
         ]
-        if self.quiet and "--quiet" not in arguments:
+        if self.quiet:
             options.append("--quiet")
         return dbtRunner().invoke([command, *arguments, *options])
 

@@ -92,6 +92,8 @@ def _without_jinja(code: str) -> tuple[str, list[str], bool]:
             open_tag.append(value)
         else:
             text.append(value)
+    if open_tag is not None or in_comment:
+        raise TemplateSyntaxError("a tag that does not end", 1)
     return "".join(text), tags, captures
 
 

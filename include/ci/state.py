@@ -19,7 +19,7 @@ from include.ci.errors import CiError
 from include.ci.meaning import same_meaning
 from include.deployment import artifacts
 from include.orchestration.builds import read_run_results
-from include.warehouse.connection import REPOSITORY, ConnectionSettings
+from include.warehouse.connection import DATABASES, REPOSITORY, ConnectionSettings
 
 ANCESTORS = 100
 """How many commits before the base are looked at for artifacts."""
@@ -150,13 +150,28 @@ def find_base(
                     f"before it that has any, {_counted(distance, 'commit')} back"
                 )
             seconds = {node.unique_id: node.seconds for node in read_run_results(folder)}
-            return Base(one, f"{which}.", json.loads((folder / MANIFEST).read_text()), seconds)
+            manifest = json.loads((folder / MANIFEST).read_text())
+            return Base(one, f"{which}.", after_deployment(manifest), seconds)
     with checked_out(sha, repository) as tree, dbt_environment(settings):
         manifest = Dbt(tree / "dbt", "prod", folder).parse()
     before = f" nor of the {_counted(len(line) - 1, 'commit')} before it" if len(line) > 1 else ""
     return Base(
         sha, f"The base {sha[:12]} itself, parsed: no artifacts are kept of it{before}.", manifest
     )
+
+
+def after_deployment(manifest: Manifest) -> Manifest:
+    """A manifest of production with the names that hold once its deployment is done.
+
+    A deployment builds in a database that then changes names with production's.
+    """
+    production = DATABASES["prod"]
+    for node in manifest["nodes"].values():
+        if (built_in := node.get("database")) and built_in.upper() != production:
+            node["database"] = production
+            if relation := node.get("relation_name"):
+                node["relation_name"] = f"{production}{relation.removeprefix(built_in)}"
+    return manifest
 
 
 def _counted(number: int, what: str) -> str:

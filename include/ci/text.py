@@ -1,7 +1,8 @@
 """What is said about a slim build, as Markdown for a comment.
 
 Names and messages come from the change and from the warehouse: none of them may become a mention,
-a link, a picture or HTML.
+a link, a picture or HTML. So all of them are code, where GitHub looks for none of these: words, also
+with each character written as a number, it searches for mentions after they are rendered.
 """
 
 from __future__ import annotations
@@ -114,7 +115,7 @@ def _relations(outcome: Outcome) -> str:
         rows = outcome.rows.get(node.unique_id, Rows(None, None))
         kind = str(nodes[node.unique_id]["config"]["materialized"])
         lines.append(
-            f"| {code(node.name)} | {plain(kind)} | {_result(node)} | {node.seconds:.1f} "
+            f"| {code(node.name)} | {code(kind)} | {_result(node)} | {node.seconds:.1f} "
             f"| {_number(rows.here)} | {_number(rows.production)} | {_difference(rows)} |"
         )
     text = "\n".join([*lines, _more(built)])
@@ -124,7 +125,7 @@ def _relations(outcome: Outcome) -> str:
 
 
 def _result(node: NodeResult) -> str:
-    return f"**{plain(node.status)}**" if node.failed else plain(node.status)
+    return f"**{node.status}**" if node.failed else node.status
 
 
 def _number(count: int | None) -> str:
@@ -165,8 +166,8 @@ def _exposures(plan: Plan) -> str:
         one = exposures[unique_id]
         owner = (one.get("owner") or {}).get("name") or ""
         lines.append(
-            f"- {code(one['name'])} ({plain(str(one['type']))})"
-            + (f", of {plain(owner)}" if owner else "")
+            f"- {code(one['name'])} ({code(str(one['type']))})"
+            + (f", of {code(owner)}" if owner else "")
         )
     return "\n".join([*lines, _more(chosen)])
 
@@ -206,12 +207,6 @@ def code(name: str) -> str:
     line = _line(name, LONGEST_NAME)
     # A bar would end the cell even within code, and a backtick the code.
     return f"`{line.replace('`', chr(39)).replace('|', '¦') or ' '}`"
-
-
-def plain(text: str) -> str:
-    """Words as they are: every character that Markdown, HTML or GitHub could read is defused."""
-    line = _line(text, LONGEST_NAME)
-    return "".join(one if one.isalnum() or one in " ,-" else f"&#{ord(one)};" for one in line)
 
 
 def block(message: str) -> str:
