@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from include.ci.dbt import MANIFEST, Dbt, dbt_environment
+from include.ci.errors import CiError
 from include.ci.schemas import drop
 from include.ci.state import Base, Silent, changed_variables, comparable
 from include.orchestration.builds import NodeResult
@@ -276,11 +277,18 @@ def slim_build(
         names = _to_clone(settings, plan)
         if names:
             say(f"Cloning from production: {', '.join(names)}")
-            dbt.run("clone", "--select", *names, "--state", where)
+            refused = [
+                one for one in dbt.run("clone", "--select", *names, "--state", where) if one.failed
+            ]
+            if refused:
+                said = " ".join(refused[0].message.split())
+                raise CiError(f"Production's {refused[0].name} cannot be cloned: {said}")
         say("Building and testing")
         built = dbt.run("build", *select, *defer, "--exclude-resource-type", "unit_test")
     unit_tests = [node for node in tried if node.kind == "unit_test"]
-    outcome = Outcome(plan, [*built, *unit_tests], names)
+    # dbt also lists exposures, of which it builds nothing.
+    nodes = [node for node in [*built, *unit_tests] if node.kind in {*RELATIONS, *TESTS}]
+    outcome = Outcome(plan, nodes, names)
     say("Counting rows")
     return Outcome(plan, outcome.nodes, names, count_rows(settings, outcome))
 
