@@ -100,11 +100,13 @@ test: $(DEV) $(SNOW) ## Lint, then run every test
 		$(PYTEST_ARGS)
 
 .PHONY: lint
-lint: $(DEV) ## Check Python (ruff, mypy) and SQL (sqlfluff) without changing anything
+lint: $(DEV) ## Check Python (ruff, mypy), SQL (sqlfluff), workflows; nothing is changed
 	@$(PYTHON) -m ruff check .
 	@$(PYTHON) -m ruff format --check .
 	@$(PYTHON) -m mypy
 	@$(BIN)/sqlfluff lint dbt
+	@$(BIN)/actionlint
+	@$(BIN)/zizmor --offline --quiet .github/workflows
 
 .PHONY: audit
 audit: $(DEV) ## Look for secrets in files, odd licences and known vulnerabilities in the locks

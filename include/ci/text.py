@@ -1,8 +1,8 @@
 """What is said about a slim build, as Markdown for a comment.
 
 Names and messages come from the change and from the warehouse: none of them may become a mention,
-a link, a picture or HTML. So all of them are code, where GitHub looks for none of these: words, also
-with each character written as a number, it searches for mentions after they are rendered.
+a link, a picture or HTML. So all of them are code, where GitHub looks for none of these. Writing a
+character as a number does not help: mentions are searched for in what is rendered.
 """
 
 from __future__ import annotations

@@ -298,7 +298,14 @@ def test_hooks_run_what_lint_runs() -> None:
         for hook in repository["hooks"]
     ]
     makefile = text("Makefile")
-    for tool in ("ruff check", "ruff format", "mypy", "sqlfluff lint"):
+    for tool in (
+        "ruff check",
+        "ruff format",
+        "mypy",
+        "sqlfluff lint",
+        "actionlint",
+        "zizmor --offline --quiet",
+    ):
         assert any(tool in entry for entry in hooks), tool
         assert tool in makefile.split("lint: ")[1].split("format: ")[0], tool
 
