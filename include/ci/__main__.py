@@ -47,6 +47,9 @@ BaseOption = Annotated[
     str | None,
     typer.Option(help="The commit to compare with; where the branch left main by default."),
 ]
+CommentOption = Annotated[
+    Path | None, typer.Option(help="Write the comment's text into this file.")
+]
 
 
 @app.callback()
@@ -57,9 +60,7 @@ def main() -> None:
 @app.command()
 def build(
     base: BaseOption = None,
-    comment: Annotated[
-        Path | None, typer.Option(help="Write the comment's text into this file.")
-    ] = None,
+    comment: CommentOption = None,
 ) -> None:
     """Build and test what the pull request changes, in schemas of its own in ANALYTICS_CI."""
     with _one_sentence():
@@ -88,6 +89,7 @@ def rehearse(
     ] = None,
     number: Annotated[int, typer.Option(min=1, help="The pull request that is played.")] = 1,
     keep: Annotated[bool, typer.Option("--keep", help="Leave what was built.")] = False,
+    comment: CommentOption = None,
 ) -> None:
     """Do on the local warehouse what happens to a pull request; no account is touched."""
     with _one_sentence():
@@ -109,8 +111,10 @@ def rehearse(
             keep=keep,
             say=console.print,
         )
+        said = text.comment(outcome)
+        if comment:
+            comment.write_text(said, encoding="utf-8")
     console.rule("The comment")
-    said = text.comment(outcome)
     Console(highlight=False).print(Markdown(said.removeprefix(text.MARKER)))
     _end(outcome)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,10 +11,8 @@ from typer.testing import CliRunner
 from include.ci import __main__ as command
 from include.ci.dbt import dbt_environment
 from include.ci.rehearsal import rehearsal_settings
-from include.ci.slim import Outcome
 from include.ci.text import MARKER
 from include.warehouse.connection import ConnectionSettings
-from tests.unit.test_ci_text import PASSED, PLAN
 
 ACCOUNT = {
     "FIRN_TARGET": "prod",
@@ -29,11 +26,11 @@ ACCOUNT = {
 
 
 @pytest.fixture
-def account(clean_environment: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
+def account(clean_environment: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     """The environment of somebody who works on an account."""
     for name, value in ACCOUNT.items():
         clean_environment.setenv(name, value)
-    yield clean_environment
+    return clean_environment
 
 
 @pytest.mark.parametrize(
@@ -98,7 +95,7 @@ def test_a_workflow_gets_the_comment_whole_whatever_stands_in_it(
 
 def test_a_rehearsal_reaches_no_account(account: pytest.MonkeyPatch) -> None:
     for target in ("ci", "prod"):
-        settings = rehearsal_settings(target, 3)  # type: ignore[arg-type]
+        settings = rehearsal_settings(target, 3)
         arguments = settings.connector_arguments()
         assert settings.is_rehearsal
         assert settings.schema_prefix == ("pr_3_" if target == "ci" else "")
@@ -119,8 +116,3 @@ def test_dbt_gets_no_variable_of_an_account_in_a_rehearsal(account: pytest.Monke
 def test_dbt_gets_the_account_where_it_is_meant(account: pytest.MonkeyPatch) -> None:
     with dbt_environment(ConnectionSettings()):
         assert os.environ["SNOWFLAKE_PASSWORD"] == "not-to-be-used"
-
-
-def test_an_outcome_fails_with_any_of_its_nodes() -> None:
-    assert not PASSED.failed
-    assert not Outcome(PLAN).failed
