@@ -37,6 +37,8 @@ _OF_AN_ACCOUNT = (
     "snowflake_private_key_passphrase",
     "snowflake_authenticator",
     "snowflake_role",
+    "snowflake_loader_role",
+    "snowflake_loader_warehouse",
     "snowflake_warehouse",
 )
 

@@ -209,6 +209,8 @@ def make_plan(
             if node["resource_type"] in RELATIONS
             and node["package_name"] == manifest["metadata"]["project_name"]
             and unique_id not in manifest["nodes"]
+            # What is on for production alone is switched off here, and not gone.
+            and unique_id not in manifest["disabled"]
         ),
     )
 
