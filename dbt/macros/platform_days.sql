@@ -22,3 +22,18 @@
 {% macro platform_warehouse_prefix() -%}
     '{{ escape_literal(var('platform_warehouse_prefix')) }}'
 {%- endmacro %}
+
+
+{% macro platform_amount(name, needed=true) -%}
+    {%- set given = var(name) -%}
+    {%- if given is none and not needed -%}
+        null
+    {%- elif execute and (given is not number or given <= 0) -%}
+        {{ exceptions.raise_compiler_error(
+            name ~ " is '" ~ given ~ "': give a number above 0"
+            ~ ('.' if needed else ', or null for none.')
+        ) }}
+    {%- else -%}
+        {{ given }}
+    {%- endif -%}
+{%- endmacro %}

@@ -25,7 +25,7 @@ from include.warehouse.local.errors import WarehouseError
 from include.warehouse.local.process import LocalWarehouse
 from include.warehouse.setup import create_databases
 from include.warehouse.setup.command import read_options, set_up
-from include.warehouse.setup.declaration import PREFIX, SetupError, declare
+from include.warehouse.setup.declaration import SetupError, configured_prefix, declare
 from include.warehouse.setup.plan import script
 from include.warehouse.setup.privileges import matrix
 
@@ -182,15 +182,23 @@ def setup(
         typer.Option(help="Days that RAW and ANALYTICS can be taken back; above 1, Enterprise."),
     ] = 1,
     prefix: Annotated[
-        str, typer.Option(help="How names of roles, warehouses and users begin.")
-    ] = PREFIX,
+        str | None,
+        typer.Option(help="How names of roles, warehouses and users begin; FIRN_PREFIX else."),
+    ] = None,
 ) -> None:
     """Show what an account lacks: databases, roles, grants, warehouses, users; and do it.
 
     Nothing is done without --apply, or a yes. It stops at the first statement that is refused, and
     can be run again.
     """
-    options = read_options(prefix, retention_days, size or [], quota or [], key or [], allow or [])
+    options = read_options(
+        prefix or configured_prefix(),
+        retention_days,
+        size or [],
+        quota or [],
+        key or [],
+        allow or [],
+    )
     declaration = declare(options)
     if show_matrix:
         typer.echo(matrix(declaration, options.prefix.upper()), nl=False)

@@ -72,14 +72,16 @@ class Account:
             ),
         )  # fmt: skip
 
-    def metered(self, day: str, hour: int, compute: str, services: str, warehouse: str) -> None:
+    def metered(
+        self, day: str, hour: int, compute: str, services: str, warehouse: str, number: int = 1
+    ) -> None:
         self.cursor.execute(
             "insert into SNOWFLAKE.ACCOUNT_USAGE.WAREHOUSE_METERING_HISTORY"
-            " (start_time, end_time, warehouse_name, credits_used, credits_used_compute,"
-            " credits_used_cloud_services) select %s::timestamp_ltz, %s::timestamp_ltz, %s,"
-            " %s::number(38, 9), %s::number(38, 9), %s::number(38, 9)",
+            " (start_time, end_time, warehouse_id, warehouse_name, credits_used,"
+            " credits_used_compute, credits_used_cloud_services) select %s::timestamp_ltz,"
+            " %s::timestamp_ltz, %s, %s, %s::number(38, 9), %s::number(38, 9), %s::number(38, 9)",
             (
-                f"{day} {hour:02}:00:00 +0000", f"{day} {hour:02}:59:59 +0000", warehouse,
+                f"{day} {hour:02}:00:00 +0000", f"{day} {hour:02}:59:59 +0000", number, warehouse,
                 str(Decimal(compute) + Decimal(services)), compute, services,
             ),
         )  # fmt: skip
@@ -102,6 +104,8 @@ def account(warehouse: Warehouse) -> Iterator[Account]:
         account.metered("2026-11-01", 11, "1", "0", "FIRN_TRANSFORMER")
         account.metered("2026-11-02", 10, "1", "0.05", "FIRN_LOADER")
         account.metered("2026-11-02", 10, "6", "1", "COMPUTE_WH")
+        # Dropped and made anew within the hour.
+        account.metered("2026-11-02", 10, "0", "0", "FIRN_LOADER", number=2)
         yield account
         cursor.execute("drop database SNOWFLAKE")
 
@@ -203,6 +207,15 @@ def test_a_look_back_that_makes_no_sense_is_refused(runs: DbtRuns) -> None:
     refused = runs.build(platform_lookback_days=0)
     assert not refused.success
     assert "give a whole number of days above 0" in refused.output
+
+
+def test_amounts_that_make_no_sense_are_refused(runs: DbtRuns) -> None:
+    refused = runs.run(platform_budget=0)
+    assert not refused.success
+    assert "platform_budget is '0': give a number above 0, or null for none." in refused.output
+    refused = runs.run(platform_credit_price="3 EUR")
+    assert not refused.success
+    assert "platform_credit_price is '3 EUR': give a number above 0." in refused.output
 
 
 # -- the budget ------------------------------------------------------------------------------------

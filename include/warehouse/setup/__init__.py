@@ -12,6 +12,7 @@ from include.warehouse.setup.declaration import (
     DATABASES,
     META,
     SAMPLE,
+    configured_prefix,
     database_grants,
     schema_grants,
 )
@@ -30,7 +31,7 @@ def create_databases(settings: ConnectionSettings) -> None:
             cursor.execute(f"create stage if not exists {ARTIFACTS}")
 
 
-def grants_of_database(database: str, prefix: str = "FIRN") -> list[str]:
+def grants_of_database(database: str, prefix: str | None = None) -> list[str]:
     """The statements that give a database's readers what they may do in it and with it.
 
     For a database that was made anew by cloning: what was granted on the one it was cloned from
@@ -38,15 +39,16 @@ def grants_of_database(database: str, prefix: str = "FIRN") -> list[str]:
 
     Args:
         database: one that the declaration knows.
-        prefix: what the names of roles begin with.
+        prefix: what the names of roles begin with; the configured one if not given.
 
     Raises:
         SetupError: the declaration does not know it.
     """
-    return [sql for grant in database_grants(database, prefix) for sql in grant.statements()]
+    grants = database_grants(database, prefix or configured_prefix())
+    return [sql for grant in grants for sql in grant.statements()]
 
 
-def grants_of_schema(database: str, schema: str, prefix: str = "FIRN") -> list[str]:
+def grants_of_schema(database: str, schema: str, prefix: str | None = None) -> list[str]:
     """The statements that give a schema's readers what they may do in it.
 
     For a schema that was made anew by cloning; its owner may run them.
@@ -54,10 +56,10 @@ def grants_of_schema(database: str, schema: str, prefix: str = "FIRN") -> list[s
     Args:
         database: the one it is in, which the declaration knows.
         schema: its name.
-        prefix: what the names of roles begin with.
+        prefix: what the names of roles begin with; the configured one if not given.
 
     Raises:
         SetupError: the declaration does not know the database, or the name is none.
     """
-    grants = schema_grants(database, schema, prefix, cloned=True)
+    grants = schema_grants(database, schema, prefix or configured_prefix(), cloned=True)
     return [sql for grant in grants for sql in grant.statements()]

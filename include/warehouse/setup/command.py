@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.serialization import (
 from rich.console import Console
 
 from include.warehouse.connection import ConnectionSettings, connect
-from include.warehouse.setup.declaration import Declaration, Options, SetupError
+from include.warehouse.setup.declaration import Declaration, Options, SetupError, warehouse_size
 from include.warehouse.setup.plan import Found, Step, apply, beyond, left_out, look, plan
 
 SHORTEST_KEY = 2048
@@ -71,7 +71,7 @@ def read_options(
         prefix=prefix,
         retention_days=retention_days,
         sizes={
-            name: size.upper().replace("-", "")
+            name: warehouse_size(size)
             for name, size in _pairs(sizes, "--size", "TRANSFORMER=SMALL").items()
         },
         quotas=quota,

@@ -14,6 +14,7 @@ from ipaddress import IPv4Network
 from typing import Literal
 
 from include.ingestion.sources import domains
+from include.variables import variable
 
 PREFIX = "FIRN"
 
@@ -90,6 +91,26 @@ def identifier(name: str) -> str:
             f"{name!r} is not a name: use letters, digits and underscores, not a digit in front."
         )
     return upper
+
+
+def warehouse_size(given: str) -> str:
+    """A size as the declaration has it, from any way of writing it, such as 2X-Large or X2LARGE."""
+    size = given.upper().replace("-", "")
+    if match := re.fullmatch(r"X?([23])X?LARGE", size):
+        return "X" * int(match[1]) + "LARGE"
+    return re.sub(r"^X?([456])X?LARGE$", r"X\1LARGE", size)
+
+
+def configured_prefix() -> str:
+    """What the names of roles, warehouses, monitors and users begin with: FIRN_PREFIX, else FIRN.
+
+    Raises:
+        SetupError: it is no name.
+    """
+    given = variable("FIRN_PREFIX") or PREFIX
+    if "." in given:
+        raise SetupError(f"FIRN_PREFIX is {given!r}, with a dot: use one word.")
+    return identifier(given)
 
 
 def text(value: str) -> str:

@@ -33,6 +33,7 @@ from include.warehouse.setup.declaration import (
     User,
     Warehouse,
     text,
+    warehouse_size,
 )
 
 if TYPE_CHECKING:
@@ -138,7 +139,7 @@ def look(cursor: SnowflakeCursor, declaration: Declaration) -> Found:
         roles=roles,
         warehouses={
             str(row["name"]).upper(): (
-                str(row["size"] or "").replace("-", "").upper(),
+                warehouse_size(str(row["size"] or "")),
                 int(row["auto_suspend"] or 0),
                 str(row["resource_monitor"] or "").upper(),
             )

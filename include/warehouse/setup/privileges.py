@@ -3,7 +3,7 @@
 Every statement that grants anything is read, and nothing else is taken for granted: who owns what,
 who has whose rights, and which grants a schema or a table gets when it is made. Two accounts are
 looked at: one in which everything was there before the setup ran, and one in which everything came
-after. A right counts only if it holds in both.
+after. A right counts in full only if it holds in both.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from include.ingestion.sources import domains
 from include.warehouse.setup.declaration import (
     ARTIFACTS,
+    DATABASES,
     DEVELOPMENT,
     LANDING,
     MART,
@@ -39,7 +40,7 @@ STAGES = (LANDING, ARTIFACTS)
 RAW_SCHEMAS = (*(name.upper() for name in domains()), "NEXT_DOMAIN")
 """Those that are declared, and one that is declared after the setup has run."""
 
-BUILDS, READS, NOTHING = "builds", "reads", ""
+BUILDS, READS, IN_PART, NOTHING = "builds", "reads", "in part", ""
 
 _GRANT = re.compile(
     r"grant (?P<what>[a-z, ]+?) on (?:(?P<when>all|future) (?P<plural>schemas|tables|views) in )?"
@@ -59,9 +60,11 @@ class Rights:
     """Who may do what.
 
     Attributes:
-        levels: of each role and place: builds, reads or nothing.
+        levels: of each role and place: builds, reads, nothing, or less than one and more than
+            the other.
         stages: of each role and stage: its privileges.
-        warehouses: of each role: the warehouses it may use.
+        databases: of each role and database: its privileges, of those on the database itself.
+        warehouses: of each role: the warehouses it may use, and what else it may do with which.
         shared: of each role: what it may read of other accounts' databases.
         account: of each role: its privileges on the account as a whole.
         system: who was given one of Snowflake's own roles, and which.
@@ -71,6 +74,7 @@ class Rights:
 
     levels: dict[tuple[str, Place], str] = field(default_factory=dict)
     stages: dict[tuple[str, str], frozenset[str]] = field(default_factory=dict)
+    databases: dict[tuple[str, str], frozenset[str]] = field(default_factory=dict)
     warehouses: dict[str, frozenset[str]] = field(default_factory=dict)
     shared: dict[str, frozenset[str]] = field(default_factory=dict)
     account: dict[str, frozenset[str]] = field(default_factory=dict)
@@ -122,7 +126,7 @@ def rights(statements: Iterable[str], prefix: str = "FIRN") -> Rights:
     for role in names:
         for place in places(prefix):
             levels = {before.level(role, place), after.level(role, place)}
-            found.levels[role, place] = levels.pop() if len(levels) == 1 else NOTHING
+            found.levels[role, place] = levels.pop() if len(levels) == 1 else IN_PART
         held = before.held(role)
         for stage in STAGES:
             owner = before.owners.get(("STAGE", stage)) == role
@@ -130,8 +134,15 @@ def rights(statements: Iterable[str], prefix: str = "FIRN") -> Rights:
                 what for what, kind, name in held if (kind, name) == ("STAGE", stage)
             }
         found.warehouses[role] = frozenset(
-            name for what, kind, name in held if (what, kind) == ("USAGE", "WAREHOUSE")
+            name if what == "USAGE" else f"{what} on {name}"
+            for what, kind, name in held
+            if kind == "WAREHOUSE"
         )
+        for database in DATABASES:
+            owner = before.owners.get(("DATABASE", database)) == role
+            found.databases[role, database] = frozenset({"OWNERSHIP"} if owner else ()) | {
+                what for what, kind, name in held if (kind, name) == ("DATABASE", database)
+            }
         found.account[role] = frozenset(what for what, kind, _ in held if kind == "ACCOUNT")
         found.shared[role] = frozenset(
             name for what, kind, name in held if kind in {"DATABASE ROLE", "IMPORTED"}
@@ -259,14 +270,13 @@ class _Account:
         return self.owners.get((kind, name)) in self._with_inherited(role)
 
     def level(self, role: str, place: Place) -> str:
-        """Whether a role builds in a schema, reads it, or neither."""
+        """Whether a role builds in a schema, reads it or some of it, or neither."""
         name = ".".join(place)
         if place not in self.schemas or not self._has(role, "USAGE", "DATABASE", place[0]):
             return NOTHING
-        writes = {"INSERT", "UPDATE", "DELETE", "TRUNCATE", "CREATE TABLE", "CREATE VIEW", "ALL"}
         held = self.held(role)
         if self._owns(role, "SCHEMA", name) or any(
-            what in writes and on in (name, f"{name}.T") for what, _, on in held
+            what not in {"USAGE", "SELECT"} and on in (name, f"{name}.T") for what, _, on in held
         ):
             return BUILDS
         if not self._has(role, "USAGE", "SCHEMA", name):
@@ -274,7 +284,7 @@ class _Account:
         kinds = ("TABLE",) if place[0] == RAW else ("TABLE", "VIEW")
         if all(self._has(role, "SELECT", kind, f"{name}.T") for kind in kinds):
             return READS
-        return NOTHING
+        return IN_PART
 
 
 # -- the matrix ------------------------------------------------------------------------------------
@@ -299,7 +309,7 @@ def matrix(declaration: Declaration | None = None, prefix: str = "FIRN") -> str:
         cells = []
         for role in names:
             levels = {found.levels[role, place] for place in several}
-            cells.append(levels.pop() if len(levels) == 1 else "in part")
+            cells.append(levels.pop() if len(levels) == 1 else IN_PART)
         rows.append((title, cells))
     for stage in STAGES:
         held = [_sorted(found.stages[role, stage]).lower() for role in names]

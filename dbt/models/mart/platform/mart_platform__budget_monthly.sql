@@ -1,5 +1,5 @@
-{%- set budget = var('platform_budget') -%}
-{%- set warn_share = var('platform_budget_warn_share') -%}
+{%- set budget = platform_amount('platform_budget', needed=false) -%}
+{%- set warn_share = platform_amount('platform_budget_warn_share') -%}
 
 with
 
@@ -42,7 +42,7 @@ forecasts as (
             when complete_days = 0 then cost * days
             else greatest(cost, complete_cost * days / complete_days)
         end::number(38, 6) as forecast_cost,
-        {{ budget if budget is not none else 'null' }}::number(38, 2) as budget
+        {{ budget }}::number(38, 2) as budget
     from rates
 ),
 

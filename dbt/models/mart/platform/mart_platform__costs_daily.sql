@@ -12,7 +12,7 @@
     )
 }}
 
-{%- set price = var('platform_credit_price') -%}
+{%- set price = platform_amount('platform_credit_price') -%}
 
 with
 

@@ -6,6 +6,9 @@ source as (
 
 final as (
     select
+        -- ids
+        warehouse_id,
+
         -- text
         warehouse_name,
 
