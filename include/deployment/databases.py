@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from include.warehouse.catalogue import databases
 from include.warehouse.setup import grants_of_database, grants_of_schema
+from include.warehouse.setup.declaration import configured_prefix
 
 if TYPE_CHECKING:
     from snowflake.connector.cursor import SnowflakeCursor
@@ -104,7 +105,7 @@ def _has_roles(cursor: SnowflakeCursor, settings: ConnectionSettings) -> bool:
     """Whether there is anybody to grant something to; a rehearsal does without roles."""
     if not settings.is_rehearsal:
         return True
-    cursor.execute("show roles like 'FIRN_REPORTER'")
+    cursor.execute(f"show roles like '{configured_prefix()}_REPORTER'")
     return bool(cursor.fetchall())
 
 

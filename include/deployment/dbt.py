@@ -160,7 +160,8 @@ def plan(
     Args:
         manifest: that of production.
         there: the source tables that there are, by database, schema and name, in upper case.
-        wanted: the domains that are asked for; all that have their sources if none is.
+        wanted: the domains that are asked for; if none is, all that have their sources, but for
+            those whose models say `deploy: false` in their `meta`.
         monitored: whether Elementary's tables are built too.
 
     Raises:
@@ -183,6 +184,9 @@ def plan(
                 f"{domain} cannot be built, as {without[domain]} is not there: run its pipeline "
                 "once, or leave the domain out. Production is as it was."
             )
+    for domain in _left_to_their_pipelines(manifest).difference(wanted):
+        known.pop(domain, None)
+        without.pop(domain, None)
     domains = sorted(wanted or known.keys() - without.keys())
     if not domains:
         raise DeploymentError(
@@ -222,6 +226,16 @@ def _sources_by_domain(manifest: Mapping[str, Any]) -> dict[str, dict[str, str]]
                 name = f"source:{source['source_name']}.{source['name']}"
                 tables[relation.upper()] = name
     return found
+
+
+def _left_to_their_pipelines(manifest: Mapping[str, Any]) -> set[str]:
+    """The domains that a deployment leaves as they are in production."""
+    return {
+        Path(node["original_file_path"]).parts[2]
+        for node in manifest["nodes"].values()
+        if node["resource_type"] == "model"
+        and node["config"].get("meta", {}).get("deploy") is False
+    }
 
 
 def views_that_name_a_database(manifest: Mapping[str, Any]) -> list[str]:

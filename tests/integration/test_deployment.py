@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from include.deployment import artifacts, checks, databases, run
-from include.deployment.dbt import Dbt
+from include.deployment.dbt import Dbt, plan
 from include.deployment.errors import DeploymentError
 from include.deployment.records import Book
 from include.deployment.run import Wanted, deploy, roll_back
@@ -333,6 +333,24 @@ def test_distances(rows, before, said):
         most_percent=20,
     )
     assert found == {} if said is None else said in found["m"]
+
+
+def test_what_is_left_to_its_pipeline_is_built_when_it_is_asked_for():
+    def model(domain, meta):
+        return {
+            "resource_type": "model", "package_name": "firn", "name": f"mart_{domain}",
+            "original_file_path": f"models/mart/{domain}/mart_{domain}.sql", "schema": "mart",
+            "alias": f"mart_{domain}", "config": {"meta": meta},
+        }  # fmt: skip
+
+    manifest = {
+        "nodes": {"a": model("sales", {}), "b": model("usage", {"deploy": False})},
+        "sources": {},
+        "parent_map": {},
+    }
+    assert plan(manifest, (), (), monitored=False).domains == ["sales"]
+    assert set(plan(manifest, (), (), monitored=False).marts) == {"mart_sales"}
+    assert plan(manifest, (), ("usage",), monitored=False).domains == ["usage"]
 
 
 def test_an_empty_mart_that_may_be():
