@@ -16,7 +16,13 @@ from cryptography.hazmat.primitives.serialization import (
 from rich.console import Console
 
 from include.warehouse.connection import ConnectionSettings, connect
-from include.warehouse.setup.declaration import Declaration, Options, SetupError, warehouse_size
+from include.warehouse.setup.declaration import (
+    ACCOUNTADMIN,
+    Declaration,
+    Options,
+    SetupError,
+    warehouse_size,
+)
 from include.warehouse.setup.plan import Found, Step, apply, beyond, left_out, look, plan
 
 SHORTEST_KEY = 2048
@@ -102,8 +108,9 @@ def set_up(
         SetupError: the account refused something, or a key has no place.
         WarehouseUnreachableError: it takes no connection.
     """
+    # Any lesser role would not be shown all that there is, and the plan would make it once more.
     with (
-        connect(settings, query_tag={"task": "setup"}) as connection,
+        connect(settings, role=ACCOUNTADMIN, query_tag={"task": "setup"}) as connection,
         connection.cursor() as cursor,
     ):
         found = look(cursor, declaration)

@@ -57,13 +57,13 @@ TIMEOUTS: Mapping[Role, int] = {
 }
 """Seconds after which a statement is cancelled. A task of Airflow has an hour, and no more."""
 QUOTAS: Mapping[Role, int] = {
-    "LOADER": 200,
-    "TRANSFORMER": 300,
+    "LOADER": 750,
+    "TRANSFORMER": 750,
     "REPORTER": 50,
     "CI": 30,
     "DEVELOPER": 30,
 }
-"""Credits a month."""
+"""Credits a month. An X-Small that never rests needs 744: what stops pipelines is a mistake alone."""
 AUTO_SUSPEND = 60
 NOTIFY, SUSPEND, SUSPEND_AT_ONCE = 75, 100, 110
 """Per cent of the quota."""
