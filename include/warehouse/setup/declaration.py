@@ -63,7 +63,7 @@ QUOTAS: Mapping[Role, int] = {
     "CI": 30,
     "DEVELOPER": 30,
 }
-"""Credits a month. An X-Small that never rests needs 744: what stops pipelines is a mistake alone."""
+"""Credits a month. An X-Small that never rests needs 744: a mistake alone stops pipelines."""
 AUTO_SUSPEND = 60
 NOTIFY, SUSPEND, SUSPEND_AT_ONCE = 75, 100, 110
 """Per cent of the quota."""
