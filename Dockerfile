@@ -59,7 +59,7 @@ RUN if [ "${FIRN_ELEMENTARY}" = on ] && [ ! -d dbt/dbt_packages/elementary ]; th
 RUN SNOWFLAKE_ACCOUNT=any SNOWFLAKE_USER=any SNOWFLAKE_WAREHOUSE=any \
         SNOWFLAKE_AUTHENTICATOR=externalbrowser FIRN_HOME=/tmp/build \
         python -m include.orchestration manifest \
-    && rm -rf /tmp/build manifest/parse \
+    && rm -rf /tmp/build manifest/parse manifest/lock \
     && python -m compileall -q include dags
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -93,6 +95,23 @@ def write_manifest() -> None:
     """Write the dbt manifest that DAGs are rendered from, if the dbt project has changed."""
     with _one_sentence():
         console.print(str(manifest.ensure_manifest(airflow_environment())))
+
+
+@app.command(
+    "airflow",
+    add_help_option=False,
+    context_settings={
+        "allow_extra_args": True,
+        "allow_interspersed_args": False,
+        "ignore_unknown_options": True,
+    },
+)
+def airflow_command(context: typer.Context) -> None:
+    """Run a command of Airflow's own, such as `airflow dags list`, on the Airflow of `up`."""
+    with _one_sentence():
+        variables = airflow_environment()
+    command = [sys.executable, "-m", "airflow", *context.args]
+    os.execvpe(command[0], command, variables)  # noqa: S606 - no shell, Airflow checks its arguments
 
 
 def _ours(variables: Mapping[str, str]) -> Path:

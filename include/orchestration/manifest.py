@@ -7,6 +7,7 @@ commands that start Airflow call first, and which an image's build calls.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
@@ -140,6 +141,17 @@ def ensure_manifest(variables: Mapping[str, str]) -> Path:
 
     work = path.with_name("parse")
     work.mkdir(parents=True, exist_ok=True)
+    # Programs that share a home and start at a time would write into each other's files.
+    with path.with_name("lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not _fits(path, fingerprint):
+            _parse(variables, work)
+            (work / "manifest.json").replace(path)
+            stamp.write_text(fingerprint)
+    return path
+
+
+def _parse(variables: Mapping[str, str], work: Path) -> None:
     project = str(dbt_project(variables))
     command = [dbt_executable(), "--no-use-colors", "parse", "--target", target(variables)]
     command += ["--profile", "firn", "--project-dir", project, "--profiles-dir", project]
@@ -148,9 +160,6 @@ def ensure_manifest(variables: Mapping[str, str]) -> Path:
     if parsed.returncode != 0:
         said = "\n".join(parsed.stdout.strip().splitlines()[-12:])
         raise ManifestError(f"The dbt project in {project} cannot be parsed:\n{said}")
-    (work / "manifest.json").replace(path)
-    stamp.write_text(fingerprint)
-    return path
 
 
 def require_manifest(variables: Mapping[str, str]) -> Path:

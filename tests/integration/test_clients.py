@@ -1,4 +1,4 @@
-"""Clients that other people wrote connect to the local warehouse as the README shows."""
+"""Clients that other people wrote connect to the local warehouse as docs/connecting.md shows."""
 
 from __future__ import annotations
 

@@ -71,6 +71,8 @@ def test_the_base_is_of_the_locked_airflow_and_of_the_locked_python() -> None:
     assert re.fullmatch(
         rf"apache/airflow:slim-{re.escape(airflow)}-python3\.11(@sha256:[0-9a-f]{{64}})?", base
     )
+    for told in re.findall(r"apache/airflow:[\w.-]+\w", text("docs/images.md")):
+        assert told == base.partition("@")[0]
     stages = {"${BASE_IMAGE}"}
     for name, rest in instructions():
         if name == "FROM":
@@ -354,6 +356,11 @@ def test_every_volume_network_and_secret_that_is_used_is_declared(shape: dict[st
         assert set(service.get("networks", ())) <= {"default", *shape.get("networks", {})}, name
 
 
+def test_production_does_not_take_over_what_development_has_made() -> None:
+    # Its database would go on without a password.
+    assert production["name"] != development["name"]
+
+
 def test_development_needs_no_account_and_no_secret() -> None:
     assert not re.search(r"secrets:|SNOWFLAKE_|PASSWORD|:\?", text(SHARED) + text(DEVELOPMENT))
     for name in AIRFLOW:
@@ -374,6 +381,8 @@ def test_development_has_the_databases_before_anything_builds_in_them() -> None:
     assert services["migrate"]["depends_on"]["sample-data"] == {
         "condition": "service_completed_successfully"
     }
+    # Its health check is about itself, whatever the image was built for.
+    assert services["warehouse"]["environment"]["FIRN_TARGET"] == "local"
     folder, port = services["warehouse"]["command"]
     (home,) = re.findall(r"(?m)^    FIRN_HOME=(\S+) \\$", text("Dockerfile"))
     assert folder == f"{home}/warehouse"

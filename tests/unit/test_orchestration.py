@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psutil  # type: ignore[import-untyped]
@@ -25,7 +26,7 @@ from include.orchestration.manifest import (
 )
 from include.orchestration.manifest import tests_by_owner as owners_of_tests
 from include.orchestration.single_run import DagRunOutcome
-from include.warehouse.connection import ConnectionSettings
+from include.warehouse.connection import REPOSITORY, ConnectionSettings
 
 
 @pytest.fixture
@@ -116,6 +117,14 @@ class TestManifest:
             "model.firn.one",
             "model.firn.two",
         ]
+
+    def test_programs_that_start_together_parse_once(self, with_project: dict[str, str]) -> None:
+        with ThreadPoolExecutor(3) as pool:
+            paths = list(pool.map(ensure_manifest, [with_project] * 3))
+        assert len(set(paths)) == 1
+        assert list(read_manifest(paths[0])["nodes"]) == ["model.firn.one"]
+        log = paths[0].with_name("parse") / "dbt.log"
+        assert log.read_text().count("Running with dbt=") == 1
 
     def test_a_project_that_does_not_parse_leaves_the_last_manifest(
         self, with_project: dict[str, str], project: Path
@@ -296,6 +305,19 @@ class TestStop:
     def test_a_note_that_is_no_note_is_no_process(self, variables: dict[str, str]) -> None:
         self._note(variables, os.getpid(), 0).write_text("garbage")
         assert not local_airflow.is_running("scheduler", variables)
+
+
+def test_airflow_s_own_commands_are_about_the_airflow_of_this_home(tmp_path: Path) -> None:
+    command = ["config", "get-value", "database", "sql_alchemy_conn"]
+    ran = subprocess.run(
+        [sys.executable, "-m", "include.orchestration", "airflow", *command],
+        cwd=REPOSITORY,
+        env=os.environ | {"FIRN_HOME": str(tmp_path), "FIRN_ENV_FILE": os.devnull},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert f"sqlite:///{tmp_path}/airflow/airflow.db" in ran.stdout, ran.stderr
 
 
 def test_a_taken_port_is_said_in_one_sentence(variables: dict[str, str]) -> None:
