@@ -19,8 +19,10 @@ from snowflake.connector.errors import Error as SnowflakeError
 from include.deployment.artifacts import ArtifactsError
 from include.deployment.databases import PRODUCTION, STAGING, build_of
 from include.deployment.errors import DeploymentError
+from include.deployment.pipelines import Pipelines
 from include.deployment.records import Book
 from include.deployment.run import Deployed, Publish, Wanted, deploy, roll_back
+from include.deployment.settings import DeploymentSettings
 from include.logs import start_command
 from include.variables import REPOSITORY
 from include.warehouse.connection import (
@@ -85,8 +87,7 @@ def status() -> None:
     with _one_sentence():
         settings = get_settings()
         book = Book(settings)
-        latest, holder = book.latest(10), None
-        holder = book.holder()
+        latest, holder, paused = book.latest(10), book.holder(), book.paused()
         with connect(settings) as connection, connection.cursor() as cursor:
             for database in (PRODUCTION, STAGING):
                 build = build_of(cursor, database)
@@ -97,6 +98,11 @@ def status() -> None:
                 console.print(f"{database}: {said}")
         if holder:
             console.print(f"{holder[0]} by {holder[1]} goes on, last heard of {holder[2]} s ago")
+        if paused:
+            console.print(
+                f"Paused by a deployment: {', '.join(paused)}. "
+                "If none goes on, `unlock` resumes them."
+            )
         if not latest:
             console.print("Nothing was deployed yet.")
             return
@@ -118,12 +124,20 @@ def status() -> None:
 
 @app.command()
 def unlock() -> None:
-    """Let another deployment begin, where the one that goes on is known to be dead."""
+    """Let another deployment begin, where the one that goes on is known to be dead.
+
+    Pipelines that it has paused are resumed.
+    """
     with _one_sentence():
-        freed = Book(get_settings()).unlock()
-        console.print(
-            f"{freed} gives way." if freed else "No deployment goes on: nothing was done."
-        )
+        book = Book(get_settings())
+        freed = book.unlock()
+        console.print(f"{freed} gives way." if freed else "No deployment goes on.")
+        pipelines = Pipelines(DeploymentSettings().airflow, book, console.print)
+        pipelines.recall()
+        pipelines.resume()
+        if pipelines.left:
+            errors.print(pipelines.left, style="yellow")
+            raise typer.Exit(1)
 
 
 def checked_out(repository: Path) -> str:

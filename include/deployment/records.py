@@ -1,6 +1,6 @@
-"""The book of deployments, and the right to be the only one.
+"""The book of deployments, the right to be the only one, and what was paused meanwhile.
 
-Both are tables of RAW.META, because the database that models are built in is swapped.
+All of it are tables of RAW.META, because the database that models are built in is swapped.
 """
 
 # ruff: noqa: S608 - the tables are named here, every value is bound.
@@ -11,7 +11,7 @@ import json
 import secrets
 import socket
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 DEPLOYMENTS = "RAW.META.DEPLOYMENTS"
 LOCK = "RAW.META.DEPLOYMENT_LOCK"
+PAUSED = "RAW.META.DEPLOYMENT_PAUSED"
 RENEW_SECONDS = 15.0
 SILENT_SECONDS = 120
 """A deployment that has not renewed its right for so long is dead; the next one takes over."""
@@ -123,13 +124,17 @@ class Book:
                 "select table_name from RAW.INFORMATION_SCHEMA.TABLES"
                 " where table_schema = 'META' and table_name like 'DEPLOYMENT%'"
             )
-            if len(cursor.fetchall()) == 2:
+            if len(cursor.fetchall()) == 3:
                 return
             cursor.execute("create schema if not exists RAW.META")
             cursor.execute(f"create table if not exists {DEPLOYMENTS} ({_COLUMNS})")
             cursor.execute(
                 f"create table if not exists {LOCK}"
                 " (holder varchar, who varchar, renewed_at timestamp_ntz)"
+            )
+            cursor.execute(
+                f"create table if not exists {PAUSED} (dag_id varchar not null,"
+                " deployment_id varchar not null, paused_at timestamp_ntz not null)"
             )
 
     # -- the right to be the only one ---------------------------------------------------------
@@ -222,6 +227,29 @@ class Book:
             cursor.execute(
                 f"update {LOCK} set holder = null where holder = %(holder)s", {"holder": holder}
             )
+
+    # -- what was paused ----------------------------------------------------------------------
+
+    def paused(self) -> list[str]:
+        """The DAGs that deployments have paused and not resumed."""
+        with self._cursor() as cursor:
+            cursor.execute(f"select distinct dag_id from {PAUSED} order by dag_id")
+            return [str(row[0]) for row in cursor.fetchall() if isinstance(row, tuple)]
+
+    def remember_paused(self, dag_ids: Collection[str]) -> None:
+        """Enter DAGs that this deployment is about to pause."""
+        if dag_ids:
+            with self._cursor() as cursor:
+                cursor.executemany(
+                    f"insert into {PAUSED} (dag_id, deployment_id, paused_at)"
+                    " values (%(dag)s, %(id)s, sysdate())",
+                    [{"dag": dag_id, "id": self.deployment_id} for dag_id in sorted(dag_ids)],
+                )
+
+    def forget_paused(self) -> None:
+        """Enter that all were resumed."""
+        with self._cursor() as cursor:
+            cursor.execute(f"delete from {PAUSED}")
 
     # -- the book -----------------------------------------------------------------------------
 

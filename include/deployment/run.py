@@ -10,7 +10,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +19,7 @@ from snowflake.connector.errors import Error as SnowflakeError
 from include.deployment import artifacts, checks, databases, dbt
 from include.deployment.databases import PRODUCTION, STAGING, Build
 from include.deployment.errors import DeploymentError
+from include.deployment.pipelines import Pipelines
 from include.deployment.records import Book, Record
 from include.deployment.settings import DeploymentSettings
 from include.logs import event
@@ -90,32 +91,49 @@ def deploy(
     sha = artifacts.commit(wanted.sha)
     own = DeploymentSettings()
     book = Book(_of_production(settings))
-    with book.alone():
-        say("Looking at what is there")
-        put_right(book, settings, say)
-        with _cursor(settings, book) as cursor:
-            replaced = databases.build_of(cursor, PRODUCTION)
-        if replaced and replaced.sha == sha and not wanted.again:
-            left = _publish(publish, own, say)
-            if all(one.sha != sha for one in artifacts.known(settings)):
-                left = f"dbt's artifacts of {sha} are not stored: deploy it again with --again."
-            return Deployed(
-                f"Production is built from {sha} already: nothing was built (--again does).", left
-            )
-        book.begin("deploy", sha, book.deployment_id, replaced.deployment_id if replaced else None)
-        build = Build(book.deployment_id, sha, is_complete=False)
-        project = dbt.Dbt(settings, _folder(settings, book.deployment_id))
-        with _entered(book):
-            counts, state = _deploy(wanted, settings, own, book, build, project, say)
-        # Production is the new one from here on.
-        left = _keep_artifacts(settings, sha, project.folder)
-        book.end("deployed", left, row_counts=counts, state=state)
-        event("deployment.deployed", sha=sha, deployment=book.deployment_id)
-        book.at("publish")
-        left = left or _publish(publish, own, say)
-        _clear(settings)
-        rows = f"{sum(counts.values()):,} rows in {len(counts)} marts"
-        return Deployed(f"Deployed {sha}: {rows}. {STAGING} holds what it replaced.", left)
+    pipelines = Pipelines(own.airflow, book, say)
+    pipelines.check()
+    with book.alone(), pipelines:
+        done = _deploy_alone(wanted, sha, settings, own, book, pipelines, publish, say)
+    return _with(done, pipelines.left)
+
+
+def _deploy_alone(
+    wanted: Wanted,
+    sha: str,
+    settings: ConnectionSettings,
+    own: DeploymentSettings,
+    book: Book,
+    pipelines: Pipelines,
+    publish: Publish | None,
+    say: Say,
+) -> Deployed:
+    say("Looking at what is there")
+    put_right(book, settings, say)
+    with _cursor(settings, book) as cursor:
+        replaced = databases.build_of(cursor, PRODUCTION)
+    if replaced and replaced.sha == sha and not wanted.again:
+        left = _publish(publish, own, say)
+        if all(one.sha != sha for one in artifacts.known(settings)):
+            left = f"dbt's artifacts of {sha} are not stored: deploy it again with --again."
+        return Deployed(
+            f"Production is built from {sha} already: nothing was built (--again does).", left
+        )
+    book.begin("deploy", sha, book.deployment_id, replaced.deployment_id if replaced else None)
+    build = Build(book.deployment_id, sha, is_complete=False)
+    project = dbt.Dbt(settings, _folder(settings, book.deployment_id))
+    with _entered(book):
+        counts, state = _deploy(wanted, settings, own, book, build, project, pipelines, say)
+    # Production is the new one from here on.
+    left = _keep_artifacts(settings, sha, project.folder)
+    book.end("deployed", left, row_counts=counts, state=state)
+    event("deployment.deployed", sha=sha, deployment=book.deployment_id)
+    pipelines.resume()
+    book.at("publish")
+    left = left or _publish(publish, own, say)
+    _clear(settings)
+    rows = f"{sum(counts.values()):,} rows in {len(counts)} marts"
+    return Deployed(f"Deployed {sha}: {rows}. {STAGING} holds what it replaced.", left)
 
 
 def _deploy(
@@ -125,6 +143,7 @@ def _deploy(
     book: Book,
     build: Build,
     project: dbt.Dbt,
+    pipelines: Pipelines,
     say: Say,
 ) -> tuple[dict[str, int], dict[str, str]]:
     """Everything up to the swap and the grants; rows of each mart, and production's state."""
@@ -149,6 +168,9 @@ def _deploy(
     book.at("freshness")
     say("Looking how old the sources are")
     project.check_freshness(plan)
+
+    book.at("pause")
+    pipelines.pause()
 
     book.at("clone")
     say(f"Copying {PRODUCTION} to {STAGING}")
@@ -218,47 +240,61 @@ def roll_back(
         WarehouseUnreachableError: the warehouse takes no connection.
     """
     book = Book(_of_production(settings))
-    with book.alone():
-        put_right(book, settings, say)
-        last = next((one for one in book.latest() if one.status == "deployed"), None)
-        if last is None:
-            raise DeploymentError("There is nothing to go back to: nothing was deployed yet.")
-        with _cursor(settings, book) as cursor:
-            target = databases.build_of(cursor, STAGING)
-            _check_target(cursor, target, last)
-            if last.kind == "rollback" and not yes:
-                raise DeploymentError(
-                    f"Production was rolled back already, by {last.who}. To take that back and "
-                    f"have {target.sha if target else 'the newer build'} again, add --yes."
-                )
-            changed = databases.changed(last.state, databases.state(cursor, PRODUCTION))
-            if changed and not yes:
-                raise DeploymentError(
-                    f"{PRODUCTION} was written to since it was swapped ({_listed(changed)}), and "
-                    "going back loses it. Incremental models get what is missing from RAW with "
-                    "their next run; versions that a snapshot took since, and results of "
-                    "monitoring, are lost. Pause the DAGs and add --yes."
-                )
-            book.begin(
-                "rollback",
-                target.sha if target else None,
-                target.deployment_id if target else None,
-                last.build_id,
+    pipelines = Pipelines(DeploymentSettings().airflow, book, say)
+    pipelines.check()
+    with book.alone(), pipelines:
+        done = _roll_back_alone(settings, book, pipelines, yes, say)
+    return _with(done, pipelines.left)
+
+
+def _roll_back_alone(
+    settings: ConnectionSettings, book: Book, pipelines: Pipelines, yes: bool, say: Say
+) -> Deployed:
+    put_right(book, settings, say)
+    last = next((one for one in book.latest() if one.status == "deployed"), None)
+    if last is None:
+        raise DeploymentError("There is nothing to go back to: nothing was deployed yet.")
+    with _cursor(settings, book) as cursor:
+        target = databases.build_of(cursor, STAGING)
+        _check_target(cursor, target, last)
+        if last.kind == "rollback" and not yes:
+            raise DeploymentError(
+                f"Production was rolled back already, by {last.who}. To take that back and "
+                f"have {target.sha if target else 'the newer build'} again, add --yes."
             )
-            with _entered(book):
-                databases.grant(cursor, settings, STAGING)
-                book.at("swap")
-                book.still_alone()
-                say(f"Swapping {PRODUCTION} with {STAGING}")
-                databases.swap(cursor)
-                state = databases.state(cursor, PRODUCTION)
-            book.end("deployed", state=state)
-        event("deployment.rolled_back", sha=target.sha if target else None, replaced=last.sha)
-        to = target.sha if target else "what was there before the first deployment"
-        return Deployed(
-            f"Rolled back to {to}. {STAGING} holds {last.sha or 'what was replaced'}. "
-            "Check that commit out where Airflow runs."
+        pipelines.pause()
+        changed = databases.changed(last.state, databases.state(cursor, PRODUCTION))
+        if changed and not yes:
+            raise DeploymentError(
+                f"{PRODUCTION} was written to since it was swapped ({_listed(changed)}), and "
+                "going back loses it. Incremental models get what is missing from RAW with "
+                "their next run; versions that a snapshot took since, and results of "
+                "monitoring, are lost. Pause the DAGs and add --yes."
+            )
+        book.begin(
+            "rollback",
+            target.sha if target else None,
+            target.deployment_id if target else None,
+            last.build_id,
         )
+        with _entered(book):
+            databases.grant(cursor, settings, STAGING)
+            book.at("swap")
+            book.still_alone()
+            say(f"Swapping {PRODUCTION} with {STAGING}")
+            databases.swap(cursor)
+            state = databases.state(cursor, PRODUCTION)
+        book.end("deployed", state=state)
+    event("deployment.rolled_back", sha=target.sha if target else None, replaced=last.sha)
+    to = target.sha if target else "what was there before the first deployment"
+    return Deployed(
+        f"Rolled back to {to}. {STAGING} holds {last.sha or 'what was replaced'}. "
+        "Check that commit out where Airflow runs."
+    )
+
+
+def _with(done: Deployed, left: str | None) -> Deployed:
+    return replace(done, left=" ".join(filter(None, (done.left, left))) or None)
 
 
 def _check_target(cursor: SnowflakeCursor, target: Build | None, last: Record) -> None:

@@ -50,6 +50,7 @@ SECRETS = (
     "SNOWFLAKE_PRIVATE_KEY_PASSPHRASE",
     "FIRN_GAMING_DATABASE_URL",
     "FIRN_OPENLINEAGE_API_KEY",
+    "FIRN_AIRFLOW_PASSWORD",
 )
 """Settings that may come from a file."""
 

@@ -42,7 +42,9 @@ PACKAGES = (
     "duckdb",
     "sqlglot",
 )
-SECRETS = frozenset({"SNOWFLAKE_PASSWORD", "SNOWFLAKE_PRIVATE_KEY_PASSPHRASE"})
+SECRETS = frozenset(
+    {"SNOWFLAKE_PASSWORD", "SNOWFLAKE_PRIVATE_KEY_PASSPHRASE", "FIRN_AIRFLOW_PASSWORD"}
+)
 
 # The demo at its default scale writes about 1 GiB, all domains about 5.
 DISK_NEEDED = 1 * 1024**3
