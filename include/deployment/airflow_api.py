@@ -28,6 +28,7 @@ class AirflowApi:
         self._client, self._url = client, url
 
     def log_in(self, airflow: Airflow) -> None:
+        """Get a token for all requests from here on."""
         login = {"username": airflow.user, "password": airflow.password.get_secret_value()}
         # Without a user: the Airflow of `make up`, which asks for none.
         answer = self._send("POST" if airflow.user else "GET", "auth/token", airflow.user and login)

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from include.deployment.pipelines import TAGS
 from include.orchestration.environment import REPOSITORY
 from include.orchestration.rejected_rows import lists_rejected_rows
 
@@ -77,6 +78,12 @@ def test_every_dag_says_what_it_does_and_to_whom_it_belongs(scheduled: dict[str,
         assert dag_id.split("__")[0] in dag["tags"], dag_id
         owners = {task["owner"] for task in dag["tasks"].values()}
         assert owners == {"analytics-engineering"}, dag_id
+
+
+def test_a_deployment_pauses_every_dag(scheduled: dict[str, Any]) -> None:
+    """All of them write into ANALYTICS, which is swapped."""
+    for dag_id, dag in scheduled["dags"].items():
+        assert set(dag["tags"]) & set(TAGS), dag_id
 
 
 def test_every_task_is_retried_and_bounded(scheduled: dict[str, Any]) -> None:
