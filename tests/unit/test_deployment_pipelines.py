@@ -1,4 +1,4 @@
-"""What keeps a deployment from pausing pipelines, each as one sentence, before anything is touched."""
+"""What keeps a deployment from pausing pipelines: one sentence, before anything is touched."""
 
 from __future__ import annotations
 
