@@ -63,7 +63,7 @@ def build(
     comment: CommentOption = None,
 ) -> None:
     """Build and test what the pull request changes, in schemas of its own in ANALYTICS_CI."""
-    with _one_sentence():
+    with _one_sentence(), _told_if_not_done():
         settings = _ci_settings()
         sha = commit_of(base) if base else fork_point()
         folder = settings.dbt_home / "ci" / f"pr_{settings.firn_pr_number}"
@@ -208,6 +208,16 @@ def _tell_workflow(said: str) -> None:
     if summary := os.environ.get("GITHUB_STEP_SUMMARY"):
         with Path(summary).open("a", encoding="utf-8") as file:
             file.write(said)
+
+
+@contextmanager
+def _told_if_not_done() -> Iterator[None]:
+    """Let no comment of an earlier push stand as if it were about this one."""
+    try:
+        yield
+    except Exception:
+        _tell_workflow(text.not_done())
+        raise
 
 
 def _end(outcome: Outcome) -> None:

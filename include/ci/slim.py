@@ -288,8 +288,10 @@ def slim_build(
         say("Building and testing")
         built = dbt.run("build", *select, *defer, "--exclude-resource-type", "unit_test")
     unit_tests = [node for node in tried if node.kind == "unit_test"]
-    # dbt also lists exposures, of which it builds nothing.
-    nodes = [node for node in [*built, *unit_tests] if node.kind in {*RELATIONS, *TESTS}]
+    # dbt also lists exposures, of which it builds nothing; of hooks it matters that one failed.
+    nodes = [
+        node for node in [*built, *unit_tests] if node.failed or node.kind in {*RELATIONS, *TESTS}
+    ]
     outcome = Outcome(plan, nodes, names)
     say("Counting rows")
     return Outcome(plan, outcome.nodes, names, count_rows(settings, outcome))

@@ -21,7 +21,7 @@ MOST = 50
 
 LONGEST_NAME, LONGEST_MESSAGE = 150, 600
 LONGEST_COMMENT = 60_000
-"""Characters; GitHub takes 65,536."""
+"""Bytes; GitHub takes 65,536 characters, and Linux 128 KiB in one variable of the environment."""
 
 
 def comment(outcome: Outcome) -> str:
@@ -39,11 +39,22 @@ def comment(outcome: Outcome) -> str:
     parts += [_failures(outcome), _relations(outcome), _tests(outcome), _exposures(outcome.plan)]
     parts += _notes(outcome)
     text = "\n\n".join(part for part in parts if part) + "\n"
-    if len(text) > LONGEST_COMMENT:
+    if len(text.encode()) > LONGEST_COMMENT:
         # Cut between parts: an open block of code would swallow what comes after it.
         parts = [*parts[:4], "The rest is too long for a comment: the log of the build has it."]
         text = "\n\n".join(parts) + "\n"
     return text
+
+
+def not_done() -> str:
+    """The comment where nothing can be said of the change, in place of what was said before.
+
+    What went wrong is not in it: messages of the warehouse and of the network name an account.
+    """
+    return (
+        f"{MARKER}\n\n### Slim build: could not be done\n\n"
+        "The log of the run says why. What stood here was about an earlier state of the change.\n"
+    )
 
 
 def _headline(outcome: Outcome) -> str:
@@ -232,4 +243,6 @@ def _without_values(message: str) -> str:
     """
     if "Database Error" not in message or "compilation error" in message.lower():
         return message
-    return re.sub(r"'[^'\n]*'", "'…'", message)
+    # A value may hold quotes and line ends itself: all goes from the first quote to the last.
+    without = re.sub(r"(?s)(Row Values:) .*?(?=\n *compiled code at |\Z)", r"\1 …", message)
+    return re.sub(r"(?s)['\"].*['\"]", "'…'", without)

@@ -19,7 +19,7 @@ def problems(
         built: rows of each mart in staging, by schema and name; those not there are missing.
         production: the same of production.
         marts: schema and name of each mart that must be there, by the model's name.
-        may_be_empty: the marts that may have no row though production has some.
+        may_be_empty: the marts that may have no row; that they lost theirs is odd all the same.
         most_percent: by how much of production's rows a mart may differ from it.
     """
     found = {}

@@ -72,7 +72,7 @@ class Record:
         reason: why it ended there, or what is left to do.
         who: the user and machine that ran it.
         row_counts: rows of each mart that was compared, by name.
-        state: when each table of production was last changed, right after the swap, by name.
+        state: when each table of what it brings was last changed, at the swap, by name.
         started_at: in UTC.
     """
 
@@ -282,6 +282,14 @@ class Book:
     def at(self, step: str) -> None:
         """Enter how far it is."""
         self._set("step = %(step)s", {"step": step})
+
+    def about_to_swap(self, state: Mapping[str, str]) -> None:
+        """Enter when each table was last changed that becomes production's.
+
+        Whoever is killed at the swap cannot enter it afterwards, and by the time that the next
+        command looks, production may have been written to.
+        """
+        self._set("state = %(state)s", {"state": json.dumps(state)})
 
     def end(
         self,

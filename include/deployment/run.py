@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 Say = Callable[[str], None]
 Publish = Callable[[Path], None]
 
+ARTIFACTS = "artifacts"
 KEPT_FOLDERS = 5
 """Deployments whose dbt files stay on this machine."""
 
@@ -112,12 +113,12 @@ def _deploy_alone(
     put_right(book, settings, say)
     with _cursor(settings, book) as cursor:
         replaced = databases.build_of(cursor, PRODUCTION)
-    if replaced and replaced.sha == sha and not wanted.again:
-        left = _publish(publish, own, say)
-        if all(one.sha != sha for one in artifacts.known(settings)):
-            left = f"dbt's artifacts of {sha} are not stored: deploy it again with --again."
+    # Without artifacts it is built from it in part, or nobody can compare with it.
+    is_stored = any(one.sha == sha for one in artifacts.known(settings))
+    if replaced and replaced.sha == sha and is_stored and not wanted.again:
         return Deployed(
-            f"Production is built from {sha} already: nothing was built (--again does).", left
+            f"Production is built from {sha} already: nothing was built (--again does).",
+            _publish(publish, own, say),
         )
     book.begin("deploy", sha, book.deployment_id, replaced.deployment_id if replaced else None)
     build = Build(book.deployment_id, sha, is_complete=False)
@@ -184,6 +185,8 @@ def _deploy(
 
     book.at("check")
     say("Checking what was built")
+    if not wanted.domains:
+        _gather_artifacts(project.folder)
     if named := dbt.views_that_name_a_database(built):
         raise DeploymentError(
             f"Views name a database and would read from the other one after the swap: "
@@ -207,10 +210,15 @@ def _deploy(
             )
         databases.grant(cursor, settings, STAGING)
 
+        book.still_alone()
+        databases.mark(cursor, Build(build.deployment_id, build.sha, is_complete=True))
+        book.about_to_swap(databases.state(cursor, STAGING))
         book.at("swap")
         book.still_alone()
+        # Right before the swap: what is written in between is lost.
         changed = databases.changed(before, databases.state(cursor, PRODUCTION))
         if changed and not wanted.despite_changes:
+            databases.mark(cursor, build)
             raise DeploymentError(
                 f"{PRODUCTION} was written to while {STAGING} was built ({_listed(changed)}), "
                 "and the swap would lose it. Pause the DAGs, let their runs end, and deploy again; "
@@ -218,9 +226,8 @@ def _deploy(
                 "with their next run, versions that a snapshot took meanwhile, and results of "
                 "monitoring, are lost. Production is as it was."
             )
-        databases.mark(cursor, Build(build.deployment_id, build.sha, is_complete=True))
-        say(f"Swapping {PRODUCTION} with {STAGING}")
         databases.swap(cursor)
+        say(f"Swapped {PRODUCTION} with {STAGING}")
         book.at("artifacts")
         return counts, databases.state(cursor, PRODUCTION)
 
@@ -263,14 +270,8 @@ def _roll_back_alone(
                 f"have {target.sha if target else 'the newer build'} again, add --yes."
             )
         pipelines.pause()
-        changed = databases.changed(last.state, databases.state(cursor, PRODUCTION))
-        if changed and not yes:
-            raise DeploymentError(
-                f"{PRODUCTION} was written to since it was swapped ({_listed(changed)}), and "
-                "going back loses it. Incremental models get what is missing from RAW with "
-                "their next run; versions that a snapshot took since, and results of "
-                "monitoring, are lost. Pause the DAGs and add --yes."
-            )
+        if not yes:
+            _check_unchanged(cursor, last)
         book.begin(
             "rollback",
             target.sha if target else None,
@@ -279,10 +280,13 @@ def _roll_back_alone(
         )
         with _entered(book):
             databases.grant(cursor, settings, STAGING)
+            book.about_to_swap(databases.state(cursor, STAGING))
             book.at("swap")
             book.still_alone()
-            say(f"Swapping {PRODUCTION} with {STAGING}")
+            if not yes:
+                _check_unchanged(cursor, last)
             databases.swap(cursor)
+            say(f"Swapped {PRODUCTION} with {STAGING}")
             state = databases.state(cursor, PRODUCTION)
         book.end("deployed", state=state)
     event("deployment.rolled_back", sha=target.sha if target else None, replaced=last.sha)
@@ -315,6 +319,17 @@ def _check_target(cursor: SnowflakeCursor, target: Build | None, last: Record) -
         )
 
 
+def _check_unchanged(cursor: SnowflakeCursor, last: Record) -> None:
+    """Refuse where going back would lose something."""
+    if changed := databases.changed(last.state, databases.state(cursor, PRODUCTION)):
+        raise DeploymentError(
+            f"{PRODUCTION} was written to since it was swapped ({_listed(changed)}), and going "
+            "back loses it. Incremental models get what is missing from RAW with their next run; "
+            "versions that a snapshot took since, and results of monitoring, are lost. Pause the "
+            "DAGs and add --yes."
+        )
+
+
 def _there(cursor: SnowflakeCursor) -> bool:
     cursor.execute(f"show databases like '{STAGING}'")
     return bool(cursor.fetchall())
@@ -339,7 +354,7 @@ def put_right(book: Book, settings: ConnectionSettings, say: Say = lambda _: Non
                 book.end(
                     "deployed",
                     left,
-                    state=databases.state(cursor, PRODUCTION),
+                    state=one.state,
                     deployment_id=one.deployment_id,
                 )
                 say(f"{one.deployment_id} was killed after the swap: production is {one.sha}")
@@ -398,20 +413,29 @@ def _entered(book: Book) -> Iterator[None]:
         ) from error
 
 
+def _gather_artifacts(folder: Path) -> None:
+    """Put together the manifest that names production and the results of the build.
+
+    They say of the whole project what it is built from, so they are kept of a whole build alone.
+    """
+    together = folder / ARTIFACTS
+    together.mkdir()
+    shutil.copyfile(folder / "production" / artifacts.MANIFEST, together / artifacts.MANIFEST)
+    for name in ("run_results.json", "catalog.json"):
+        if (folder / "staging" / name).is_file():
+            shutil.copyfile(folder / "staging" / name, together / name)
+
+
 def _keep_artifacts(settings: ConnectionSettings, sha: str, folder: Path) -> str | None:
-    """Store the manifest that names production, with the results of the build; or say why not."""
-    together = folder / "artifacts"
+    """Store what was gathered, or say why not; nothing was of a build of some domains alone."""
+    if folder.is_dir() and not (folder / ARTIFACTS).is_dir():
+        return None
     try:
-        together.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(folder / "production" / artifacts.MANIFEST, together / artifacts.MANIFEST)
-        for name in ("run_results.json", "catalog.json"):
-            if (folder / "staging" / name).is_file():
-                shutil.copyfile(folder / "staging" / name, together / name)
-        artifacts.store(settings, sha, together)
+        artifacts.store(settings, sha, folder / ARTIFACTS)
     except (OSError, SnowflakeError, artifacts.ArtifactsError) as error:
         said = " ".join(str(error).split()).rstrip(".")
         return (
-            f"dbt's artifacts of {sha} are not stored ({said}): deploy it again with --again, or "
+            f"dbt's artifacts of {sha} are not stored ({said}): deploy it again, or "
             "pull requests are compared with an older commit."
         )
     return None

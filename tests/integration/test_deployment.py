@@ -232,6 +232,8 @@ class TestOneAfterTheOther:
         said = refusal(lambda: deploy(wanted, settings))
         assert "INTERMEDIATE.INT_SMALL" in said
         assert "--despite-changes" in said
+        # What was not swapped is nothing to swap by hand either.
+        assert sql("select is_complete from ANALYTICS_STAGING.DEPLOYMENT.BUILD") == [(False,)]
         assert sql(READ.format("MART_SMALL_VIEW")) == [(2, 6)]
         sql("delete from ANALYTICS.INTERMEDIATE.INT_SMALL where id > 70")
 
@@ -275,6 +277,8 @@ class TestOneAfterTheOther:
         )
         assert victim.returncode == 0, victim.stdout + victim.stderr
         assert json.loads(victim.stdout.splitlines()[-1]) == [2, 2, 2, 2, 6]
+        # Between the swap and the next command a pipeline writes.
+        sql("insert into ANALYTICS.INTERMEDIATE.INT_SMALL (id, version) values (79, 6)")
         done = deploy(Wanted(SHAS[7]), settings)
         assert "nothing was built" in done.message, "the one after the swap is put right"
         assert done.left is None
@@ -283,7 +287,9 @@ class TestOneAfterTheOther:
         )
         assert dict(sql(ended)) == {"deployed": 5, "abandoned": 4}
         assert artifacts.known(settings)[0].sha == SHAS[7]
-        roll_back(settings)
+        lost = refusal(lambda: roll_back(settings))
+        assert "was written to since it was swapped (INTERMEDIATE.INT_SMALL)" in lost
+        roll_back(settings, yes=True)
         assert sql(READ.format("MART_SMALL_VIEW")) == [(2, 6)]
 
     @pytest.mark.usefixtures("settings")
@@ -308,6 +314,17 @@ class TestOneAfterTheOther:
         forward = command("rollback", "--yes")
         assert forward.returncode == 0, forward.stderr
         assert f"Rolled back to {SHAS[7]}" in forward.stdout
+
+    def test_a_part_of_a_commit_is_not_the_whole(self, settings, project, sql):
+        sql("delete from ANALYTICS.INTERMEDIATE.INT_SMALL where id = 79")
+        small_project.write(project, version=7)
+        assert deploy(Wanted(SHAS[8], domains=["small"]), settings).left is None
+        assert sha_in_production(settings) == SHAS[8]
+        # A pull request that starts here would take all domains for those of this commit.
+        assert SHAS[8] not in {one.sha for one in artifacts.known(settings)}
+        assert "nothing was built" not in deploy(Wanted(SHAS[8]), settings).message
+        assert artifacts.known(settings)[0].sha == SHAS[8]
+        assert "nothing was built" in deploy(Wanted(SHAS[8]), settings).message
 
 
 @pytest.mark.parametrize(
@@ -351,6 +368,13 @@ def test_what_is_left_to_its_pipeline_is_built_when_it_is_asked_for():
     assert plan(manifest, (), (), monitored=False).domains == ["sales"]
     assert set(plan(manifest, (), (), monitored=False).marts) == {"mart_sales"}
     assert plan(manifest, (), ("usage",), monitored=False).domains == ["usage"]
+
+
+def test_a_mart_that_may_be_empty_has_lost_its_rows():
+    found = checks.problems(
+        {"MART.M": 0}, {"MART.M": 5}, {"m": ("MART", "M")}, may_be_empty={"m"}, most_percent=20
+    )
+    assert "-100 %" in found["m"]
 
 
 def test_an_empty_mart_that_may_be():

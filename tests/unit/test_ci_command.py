@@ -93,6 +93,20 @@ def test_a_workflow_gets_the_comment_whole_whatever_stands_in_it(
     assert summary.read_text() == said
 
 
+def test_a_build_that_cannot_be_done_leaves_no_comment_of_an_earlier_push(
+    tmp_path: Path, clean_environment: pytest.MonkeyPatch
+) -> None:
+    output = tmp_path / "output"
+    clean_environment.setenv("GITHUB_OUTPUT", str(output))
+    clean_environment.delenv("GITHUB_STEP_SUMMARY", raising=False)
+    result = CliRunner().invoke(command.app, ["build", "--base", "HEAD"])
+    assert result.exit_code == 2
+    written = output.read_text()
+    assert MARKER in written
+    assert "Slim build: could not be done" in written
+    assert "FIRN_TARGET" not in written
+
+
 def test_a_rehearsal_reaches_no_account(account: pytest.MonkeyPatch) -> None:
     for target in ("ci", "prod"):
         settings = rehearsal_settings(target, 3)

@@ -170,6 +170,21 @@ def test_the_whole_comment_holds_nothing_of_the_changes_own() -> None:
             "'…'",
         ),
         (
+            "Database Error in model a\n  100090 (42P18): Duplicate row detected during DML "
+            'action\n  Row Values: ["ada@example.com", 12345]\n  compiled code at target/a.sql',
+            "Row Values: …\ncompiled code at target/a.sql",
+        ),
+        (
+            "Database Error in model a\n  100071 (22000): Failed to cast variant value "
+            '"12345 \\"ada@example.com\\"" to DATE',
+            "variant value '…' to DATE",
+        ),
+        (
+            "Database Error in model a\n  100038 (22018): Numeric value 'it's 12345\n"
+            "ada@example.com' is not recognized",
+            "Numeric value '…' is not recognized",
+        ),
+        (
             "Database Error in model a\n  000904 (42000): SQL compilation error: invalid "
             "identifier 'AMOUNTT'",
             "'AMOUNTT'",
@@ -180,6 +195,17 @@ def test_values_of_rows_are_left_out_and_names_of_columns_are_not(message: str, 
     block = text.block(message)
     assert said in block
     assert "ada@example.com" not in block
+    assert "12345" not in block
+
+
+def test_a_comment_fits_into_a_variable_of_the_environment() -> None:
+    many = [
+        NodeResult(f"model.firn.{MODELS[0]}", "model", "error", 1, message="𐍈" * 2_000)
+        for _ in range(50)
+    ]
+    said = text.comment(replace(PASSED, nodes=many))
+    assert len(said.encode()) <= text.LONGEST_COMMENT
+    assert "The rest is too long for a comment" in said
 
 
 def test_a_comment_that_github_would_refuse_is_cut_between_its_parts() -> None:

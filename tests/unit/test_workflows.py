@@ -186,6 +186,17 @@ def test_a_build_and_the_drop_of_its_schemas_exclude_each_other() -> None:
     assert content(FOLDER / "deploy.yml")["concurrency"]["cancel-in-progress"] is False
 
 
+def test_what_is_deployed_is_on_the_main_branch() -> None:
+    for name, job in jobs(FOLDER / "deploy.yml").items():
+        assert "github.ref == 'refs/heads/main' &&" in job["if"], name
+
+
+def test_what_gets_no_secrets_is_not_asked_for_them() -> None:
+    for file, name in (("pull-request.yml", "slim"), ("pull-request-closed.yml", "drop")):
+        condition = jobs(FOLDER / file)[name]["if"]
+        assert "github.event.pull_request.user.login != 'dependabot[bot]'" in condition
+
+
 # -- what they call --------------------------------------------------------------------------------
 
 
