@@ -293,5 +293,6 @@ def readers(manifest: Manifest, variables: set[str]) -> set[str]:
         for unique_id, node in manifest["nodes"].items()
         if call.search(node.get("raw_code") or "")
         or call.search(str(node.get("unrendered_config") or ""))
+        or call.search(str(node.get("test_metadata") or ""))
         or macros.intersection(node["depends_on"].get("macros", ()))
     }

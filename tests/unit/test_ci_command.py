@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
 import pytest
+from dbt.cli.main import dbtRunnerResult
 from typer.testing import CliRunner
 
 from include.ci import __main__ as command
-from include.ci.dbt import dbt_environment
+from include.ci.dbt import Dbt, dbt_environment
+from include.ci.errors import CiError
 from include.ci.rehearsal import rehearsal_settings
 from include.ci.text import MARKER
 from include.warehouse.connection import ConnectionSettings
@@ -125,6 +128,25 @@ def test_dbt_gets_no_variable_of_an_account_in_a_rehearsal(account: pytest.Monke
         assert os.environ["SNOWFLAKE_ACCOUNT"] == "local"
         assert os.environ["FIRN_ELEMENTARY"] == "off"
     assert dict(os.environ) == before
+
+
+@pytest.mark.parametrize("status", ["success", "error"])
+def test_dbt_that_fails_is_no_success_though_no_node_failed(
+    status: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    results = {"results": [{"unique_id": "model.firn.a", "status": status, "timing": []}]}
+
+    def failing(self: Dbt, *_: str) -> dbtRunnerResult:
+        (self.folder / "run_results.json").write_text(json.dumps(results))
+        return dbtRunnerResult(success=False)
+
+    monkeypatch.setattr(Dbt, "_invoke", failing)
+    dbt = Dbt(tmp_path, "ci", tmp_path)
+    if status == "error":
+        assert [node.failed for node in dbt.run("build")] == [True]
+    else:
+        with pytest.raises(CiError, match="dbt build could not do its work"):
+            dbt.run("build")
 
 
 def test_dbt_gets_the_account_where_it_is_meant(account: pytest.MonkeyPatch) -> None:

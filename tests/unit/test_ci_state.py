@@ -136,6 +136,17 @@ def test_a_variable_is_read_through_macros_too() -> None:
     assert readers(read, {"n"}) == set()
 
 
+def test_a_variable_is_read_by_the_arguments_of_a_test_too() -> None:
+    found = manifest(
+        node={
+            "raw_code": "{{ test_at_most(**_dbt_generic_test_kwargs) }}",
+            "test_metadata": {"name": "at_most", "kwargs": {"limit": "{{ var('limit') }}"}},
+        }
+    )
+    assert readers(found, {"limit"}) == {MODEL}
+    assert readers(found, {"at_most"}) == set()
+
+
 def test_variables_of_a_project_are_found_in_either_place() -> None:
     assert project_variables("vars:\n  a: 1\n  firn:\n    b: 2\n") == {"a": 1, "b": 2}
     assert project_variables("name: firn\n") == {}
