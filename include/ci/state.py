@@ -210,7 +210,8 @@ def comparable(base: Manifest, head: Manifest, variables: set[str]) -> tuple[Man
     """The base's manifest so that dbt's comparison finds what matters, and nothing else.
 
     What differs without consequence is taken from the other manifest. Readers of a variable that
-    has changed, which dbt does not look at, are made to differ.
+    has changed, which dbt does not look at, are made to differ. So are callers of a changed macro:
+    dbt knows those calls only that it comes by while it parses, when no model is incremental.
 
     Args:
         base: the manifest of production; it is not changed.
@@ -236,10 +237,15 @@ def comparable(base: Manifest, head: Manifest, variables: set[str]) -> tuple[Man
             for config in ("config", "unrendered_config"):
                 old[config] = _with(old.get(config), source.get(config), aged)
             silent.freshness.append(f"{source['source_name']}.{source['name']}")
-    for unique_id in readers(head, variables):
+    changed = {
+        unique_id
+        for unique_id, macro in head["macros"].items()
+        if state["macros"].get(unique_id, {}).get("macro_sql") != macro["macro_sql"]
+    }
+    for unique_id in readers(head, variables) | callers(head, changed):
         if old := state["nodes"].get(unique_id):
             # Any node may differ by its place in the project.
-            old["fqn"] = [*old["fqn"], "reads a changed variable"]
+            old["fqn"] = [*old["fqn"], "reads a changed variable or macro"]
     return state, silent
 
 
@@ -279,15 +285,14 @@ def readers(manifest: Manifest, variables: set[str]) -> set[str]:
         return set()
     names = "|".join(map(re.escape, sorted(variables)))
     call = re.compile(rf"\bvar\(\s*['\"](?:{names})['\"]")
-    macros = {
-        unique_id for unique_id, one in manifest["macros"].items() if call.search(one["macro_sql"])
-    }
-    while more := {
-        unique_id
-        for unique_id, one in manifest["macros"].items()
-        if unique_id not in macros and macros.intersection(one["depends_on"]["macros"])
-    }:
-        macros |= more
+    macros = _with_callers(
+        manifest,
+        {
+            unique_id
+            for unique_id, one in manifest["macros"].items()
+            if call.search(one["macro_sql"])
+        },
+    )
     return {
         unique_id
         for unique_id, node in manifest["nodes"].items()
@@ -296,3 +301,33 @@ def readers(manifest: Manifest, variables: set[str]) -> set[str]:
         or call.search(str(node.get("test_metadata") or ""))
         or macros.intersection(node["depends_on"].get("macros", ()))
     }
+
+
+def callers(manifest: Manifest, macros: set[str]) -> set[str]:
+    """The nodes that call some macros by name, anywhere in their text, by unique id.
+
+    Models that are merged into by a strategy of the project call its macro too.
+    """
+    if not macros:
+        return set()
+    names = {manifest["macros"][one]["name"] for one in _with_callers(manifest, macros)}
+    call = re.compile(rf"\b(?:{'|'.join(map(re.escape, sorted(names)))})\s*\(")
+    return {
+        unique_id
+        for unique_id, node in manifest["nodes"].items()
+        if call.search(node.get("raw_code") or "")
+        or call.search(str(node.get("unrendered_config") or ""))
+        or f"get_incremental_{node['config'].get('incremental_strategy')}_sql" in names
+    }
+
+
+def _with_callers(manifest: Manifest, macros: set[str]) -> set[str]:
+    """Some macros, and all that call them, themselves or through others."""
+    found = set(macros)
+    while more := {
+        unique_id
+        for unique_id, one in manifest["macros"].items()
+        if unique_id not in found and found.intersection(one["depends_on"]["macros"])
+    }:
+        found |= more
+    return found

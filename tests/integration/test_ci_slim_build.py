@@ -269,6 +269,13 @@ def test_a_variable_and_a_macro_count_where_they_are_used(clone: Clone) -> None:
     touched = planned(clone.plan())
     assert {"int_retail__customers_enriched", "int_retail__transactions"} <= touched
     assert not {"mart_retail__inventory", "stg_retail__transactions"} & touched
+    # What dbt does not come by when it parses: a strategy, and the branch of incremental runs.
+    clone.take_back()
+    clone.change("macros/key_sync.sql", "then delete", "and true then delete")
+    clone.change("macros/loaded_since.sql", " -%}", " -%} true and")
+    touched = planned(clone.plan())
+    assert {"stg_gaming__purchases", "int_forex__parsed_transactions"} <= touched
+    assert not {name for name in touched if "retail" in name}
 
 
 def test_without_artifacts_of_its_own_a_base_takes_those_of_the_commit_before(

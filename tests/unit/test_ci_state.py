@@ -77,6 +77,28 @@ def test_another_query_and_another_macro_stay_different() -> None:
     assert silent.comments == []
 
 
+@pytest.mark.parametrize(
+    ("node", "macro"),
+    [
+        ({"raw_code": "{% if is_incremental() %}{{ m() }}{% endif %}"}, "m"),
+        ({"config": {"incremental_strategy": "key_sync"}}, "get_incremental_key_sync_sql"),
+    ],
+)
+def test_a_macro_that_is_called_while_no_parser_looks_changes_its_callers(
+    node: dict[str, Any], macro: str
+) -> None:
+    before = manifest(node=node, macro={"name": macro})
+    for text, differs in (("{% macro m() %} 2 {% endmacro %}", True), ("", False)):
+        head = manifest(node=node, macro={"name": macro} | ({"macro_sql": text} if text else {}))
+        state, _ = comparable(before, head, set())
+        assert (state["nodes"][MODEL]["fqn"] != head["nodes"][MODEL]["fqn"]) is differs
+    worded = manifest(
+        node=node, macro={"name": macro, "macro_sql": "{% macro m() %} {# a #}1 {% endmacro %}"}
+    )
+    state, _ = comparable(before, worded, set())
+    assert state["nodes"] == worded["nodes"]
+
+
 def test_a_description_is_taken_over_and_named() -> None:
     columns = {"b": {"name": "b", "description": "More about b."}}
     head = manifest(node={"description": "More about a.", "columns": columns})
