@@ -37,7 +37,7 @@ PASSWORD = "made-up-word"
 DAG = """
 from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import DAG
-for name, tag in {"orders": "dbt", "watch": "monitoring", "resting": "dbt", "mail": "other"}.items():
+for name, tag in dict(orders="dbt", watch="monitoring", resting="dbt", mail="other").items():
     with DAG(dag_id=name, schedule=None, tags=[tag]):
         EmptyOperator(task_id="load")
 """
@@ -238,7 +238,8 @@ def test_what_a_killed_one_left_paused(settings, airflow, monkeypatch, capsys):
         "from include.warehouse.connection import get_settings\n"
         "book = records.Book(get_settings())\n"
         "with book.alone():\n"
-        "    with pipelines.Pipelines(settings.DeploymentSettings().airflow, book, print) as ours:\n"
+        "    airflow = settings.DeploymentSettings().airflow\n"
+        "    with pipelines.Pipelines(airflow, book, print) as ours:\n"
         "        ours.pause()\n"
         "        os.kill(os.getpid(), signal.SIGKILL)\n"
     )
@@ -259,11 +260,12 @@ def test_what_a_killed_one_left_paused(settings, airflow, monkeypatch, capsys):
 
 
 def test_what_cannot_be_resumed_is_said_and_the_next_one_does_it(settings, airflow):
-    book, said = Book(settings), []
+    book, said = Book(settings), list[str]()
     with book.alone(), Pipelines(DeploymentSettings().airflow, book, said.append) as ours:
         ours.pause()
         away = DeploymentSettings(firn_airflow_url=f"http://127.0.0.1:{free_port()}").airflow
         ours.airflow = away
+    assert ours.left
     assert ours.left.startswith("Still paused: orders, watch. Airflow does not answer at http://")
     assert "unlock" in ours.left
     assert Book(settings).paused() == ["orders", "watch"]
