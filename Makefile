@@ -99,6 +99,10 @@ test: $(DEV) $(SNOW) ## Lint, then run every test
 	@$(PYTHON) -m pytest --numprocesses $(PYTEST_WORKERS) --dist loadscope --no-loadscope-reorder \
 		$(PYTEST_ARGS)
 
+.PHONY: check
+check: $(DEV) ## Lint, then run the tests of units and of DAGs: minutes instead of half an hour
+	@$(MAKE) test PYTEST_ARGS="tests/unit tests/dags $(PYTEST_ARGS)"
+
 .PHONY: lint
 lint: $(DEV) ## Check Python (ruff, mypy), SQL (sqlfluff), workflows; nothing is changed
 	@$(PYTHON) -m ruff check .

@@ -162,6 +162,11 @@ def _deploy(
             wanted.domains,
             monitored=project.switch.is_on,
         )
+    if unknown := sorted(set(wanted.accepted) - set(plan.marts)):
+        raise DeploymentError(
+            f"{unknown[0]} is to accept, and no mart of that name would be built: use one of "
+            f"{', '.join(sorted(plan.marts))}. Production is as it was."
+        )
     say(f"Building {', '.join(plan.domains)}")
     for domain, table in plan.without.items():
         say(f"Without {domain}, as {table} is not there")
