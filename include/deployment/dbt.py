@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import re
+import signal
 import subprocess
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +25,9 @@ from include.warehouse.connection import ConnectionSettings
 
 IN_STAGING = "FIRN_BUILD_STAGING"
 """Set to 1, dbt's target prod is the staging database; see `dbt/profiles.yml`."""
+
+PR_SET_PDEATHSIG = 1
+"""From Linux's sys/prctl.h."""
 
 _NAMED = re.compile(rf'\b(?:{PRODUCTION}|{STAGING})"?\s*\.', re.IGNORECASE)
 
@@ -146,10 +152,24 @@ class Dbt:
             "--log-path": str(target),
         }
         command += tuple(word for option in options.items() for word in option)
-        done = subprocess.run(
-            [dbt_executable(), "--no-use-colors", *command], env=variables, check=False
-        )
-        return done.returncode
+        return run_while_alive([dbt_executable(), "--no-use-colors", *command], variables)
+
+
+def run_while_alive(command: Sequence[str], variables: Mapping[str, str]) -> int:
+    """Run a program that ends with this process, also where that is killed; its exit code.
+
+    A dbt that goes on for a deployment that is dead would write into the copy of the next one. Only
+    Linux can be told so.
+    """
+    # Loaded here, so that nothing is imported between fork and exec.
+    libc = ctypes.CDLL(None) if sys.platform == "linux" else None
+
+    def end_with_parent() -> None:
+        if libc:
+            libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+
+    done = subprocess.run(command, env=variables, check=False, preexec_fn=end_with_parent)
+    return done.returncode
 
 
 def plan(
