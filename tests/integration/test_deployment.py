@@ -219,7 +219,8 @@ class TestOneAfterTheOther:
         assert artifacts.known(settings)[0].sha != SHAS[2]
         assert "unfinished build" in refusal(lambda: roll_back(settings, yes=True))
 
-    def test_a_mart_that_is_not_there_cannot_be_accepted(self, settings):
+    def test_a_mart_that_is_not_there_cannot_be_accepted(self, settings, project):
+        small_project.write(project, version=3)
         said = refusal(lambda: deploy(Wanted(SHAS[2], accepted=["mart_smal"]), settings))
         assert "mart_smal is to accept, and no mart of that name would be built" in said
         assert "use one of mart_small" in said
