@@ -236,7 +236,7 @@ def _value(value: object) -> str:
 
 def _print_next(console: Console, settings: ConnectionSettings, *, started: bool) -> None:
     mart = f"{settings.database}.{settings.schema_prefix}mart".lower()
-    query = f"select * from {mart}.mart_orders limit 5"  # noqa: S608
+    query = f"show tables in schema {mart}"
     state = "is stopped" if started else "ran before and still runs"
     lines = [
         "[bold]What to try next[/]",
