@@ -235,8 +235,11 @@ def _value(value: object) -> str:
 
 
 def _print_next(console: Console, settings: ConnectionSettings, *, started: bool) -> None:
-    mart = f"{settings.database}.{settings.schema_prefix}mart".lower()
-    query = f"show tables in schema {mart}"
+    schema = f"{settings.schema_prefix}mart".upper()
+    query = (
+        f"select table_name, row_count from {settings.database.lower()}.information_schema.tables "  # noqa: S608
+        f"where table_schema = '{schema}'"
+    )
     state = "is stopped" if started else "ran before and still runs"
     lines = [
         "[bold]What to try next[/]",
