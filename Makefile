@@ -35,6 +35,9 @@ BENCH_ARGS ?=
 # How many tests run at a time; each worker has a local warehouse of its own.
 PYTEST_WORKERS ?= auto
 
+# The seed of a campaign; a new one each time unless it is given.
+SEED ?= $(shell date +%s)
+
 # The workbook to report on, and further options of the command, such as --strict.
 export FILE ?=
 WORKBOOK_ARGS ?=
@@ -102,6 +105,11 @@ test: $(DEV) $(SNOW) ## Lint, then run every test
 .PHONY: check
 check: $(DEV) ## Lint, then run the tests of units and of DAGs: minutes instead of half an hour
 	@$(MAKE) test PYTEST_ARGS="tests/unit tests/dags $(PYTEST_ARGS)"
+
+.PHONY: campaign
+campaign: $(DEV) ## Search for faults at length: make campaign SEED=42 repeats a search
+	@FIRN_TEST_CAMPAIGN=$(SEED) $(PYTHON) -m pytest --numprocesses $(PYTEST_WORKERS) --dist worksteal \
+		-m campaign $(PYTEST_ARGS)
 
 .PHONY: lint
 lint: $(DEV) ## Check Python (ruff, mypy), SQL (sqlfluff), workflows; nothing is changed

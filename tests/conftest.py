@@ -15,11 +15,14 @@ from snowflake.connector import SnowflakeConnection
 
 
 def _is_setting(name: str) -> bool:
-    return name.startswith(("FIRN_", "SNOWFLAKE_"))
+    # Settings of the tests themselves stay: the workers that pytest starts must see them too.
+    return name.startswith(("FIRN_", "SNOWFLAKE_")) and not name.startswith("FIRN_TEST_")
 
 
 # Where packages of dbt's hub are, for the tests that need them: a folder with one folder each.
 _PACKAGES = os.environ.get("FIRN_TEST_DBT_PACKAGES") or os.environ.get("FIRN_DBT_PACKAGES_DIR")
+if _PACKAGES:
+    os.environ["FIRN_TEST_DBT_PACKAGES"] = _PACKAGES
 
 # A developer's own account must be out of reach of every test and of every program a test starts,
 # from the first import on.
@@ -30,6 +33,13 @@ os.environ["FIRN_ENV_FILE"] = os.devnull
 from include.warehouse.connection import ConnectionSettings, connect  # noqa: E402
 from include.warehouse.local.process import LocalWarehouse  # noqa: E402
 from include.warehouse.setup import create_databases  # noqa: E402
+from tests import campaign  # noqa: E402
+
+
+def pytest_report_header() -> str:
+    """Name the seed, so that a run can be repeated."""
+    length = "campaign" if campaign.LONG else "sample"
+    return f"{length} of tests that search for faults, seed {campaign.SEED}"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
