@@ -45,7 +45,7 @@ from include.orchestration.manifest import (
 )
 from include.orchestration.rejected_rows import lists_rejected_rows, tell_rejected
 from include.orchestration.run_mode import END, FULL_REFRESH, START
-from include.orchestration.watcher import DbtNodeSensor
+from include.orchestration.watcher import DbtBuildOperator, DbtNodeSensor
 
 if TYPE_CHECKING:
     from cosmos.dbt.graph import DbtNode
@@ -122,8 +122,7 @@ def dbt_task_group(
         profile_config=profile,
         execution_config=ExecutionConfig(
             execution_mode=ExecutionMode.WATCHER,
-            # A process of its own: faster than dbt inside of Airflow's, which has both to import.
-            invocation_mode=InvocationMode.SUBPROCESS,
+            invocation_mode=_invocation_mode(),
             dbt_executable_path=dbt_executable(),
             setup_operator_args={
                 # Cosmos leaves tests out of a build that has no test tasks.
@@ -146,6 +145,8 @@ def dbt_task_group(
         ),
     )
     producer = group.tasks_map[PRODUCER_WATCHER_TASK_ID]
+    # Cosmos makes it and lets nobody choose its class.
+    producer.__class__ = DbtBuildOperator
     producer.trigger_rule = TriggerRule.NONE_FAILED
     nodes = [task for task in group.tasks_map.values() if isinstance(task, DbtNodeSensor)]
     owned_tests = tests_by_owner(content, {task.model_unique_id for task in nodes})
@@ -170,7 +171,7 @@ def dbt_task_group(
             project_dir=str(dbt_project()),
             profile_config=profile,
             install_deps=False,
-            invocation_mode=InvocationMode.SUBPROCESS,
+            invocation_mode=_invocation_mode(),
             dbt_executable_path=dbt_executable(),
             manifest_filepath=producer.manifest_filepath,
             cache_dir=producer.cache_dir,
@@ -199,6 +200,11 @@ def dbt_task_group(
         # Beside the group, so that what follows the group does not wait for it.
         list(listing.values()) >> tell_rejected(domain, list(listing))
     return group
+
+
+def _invocation_mode() -> InvocationMode:
+    """Where dbt runs: in the process of a headless run, which has imported it, else in its own."""
+    return InvocationMode.DBT_RUNNER if is_headless() else InvocationMode.SUBPROCESS
 
 
 def _bounds() -> dict[str, str]:

@@ -13,6 +13,7 @@ import json
 import os
 import subprocess
 from collections.abc import Collection, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -63,8 +64,8 @@ def manifest_path(variables: Mapping[str, str] = os.environ) -> Path:
     return airflow_home(variables) / "manifest" / "manifest.json"
 
 
-def read_manifest(path: Path) -> dict[str, Any]:
-    """The content of a manifest.
+def read_manifest(path: Path) -> Mapping[str, Any]:
+    """The content of a manifest, read once by each process until it is written anew.
 
     Raises:
         FileNotFoundError: it has not been written; the message says how to.
@@ -73,7 +74,13 @@ def read_manifest(path: Path) -> dict[str, Any]:
         raise FileNotFoundError(
             f"No dbt manifest at {path}: write it with `python -m include.orchestration manifest`."
         )
-    content: dict[str, Any] = json.loads(path.read_text())
+    written = path.stat()
+    return _read(path, written.st_mtime_ns, written.st_ino)
+
+
+@lru_cache(maxsize=1)
+def _read(path: Path, *_: int) -> Mapping[str, Any]:
+    content: Mapping[str, Any] = json.loads(path.read_text())
     return content
 
 

@@ -1,28 +1,41 @@
-"""One run of one DAG through Airflow, without a scheduler, in a process of its own.
+"""Single runs of DAGs through Airflow, without a scheduler.
 
-The process does what ``airflow dags test`` does, and writes down how each task ended. DAG files
-render for it with the dbt producer before the models' tasks (see ``dbt_task_group``).
+Each run does what ``airflow dags test`` does, and writes down how each task ended. DAG files render
+for it with the dbt producer before the models' tasks (see ``dbt_task_group``).
+
+Airflow, Cosmos, dbt and the connector take longer to import than a small pipeline takes to run. So
+one process imports them once and forks for every run. It lives as long as the program that asked
+for the first run, or until a run asks for another environment.
 """
 
 from __future__ import annotations
 
+import asyncio
+import gc
+import importlib
 import json
 import logging
+import os
 import re
+import select
 import subprocess
 import sys
 import time
+import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 import psutil  # type: ignore[import-untyped]
 
 from include.logs import hide_secrets_in_process
 from include.orchestration.builds import BuildLog, NodeResult, builds_folder
 from include.orchestration.environment import REPOSITORY, firn_home
+
+if TYPE_CHECKING:
+    from airflow.sdk import DAG
 
 POLL_SECONDS = 0.2
 FAILED = "failed"
@@ -112,19 +125,17 @@ def run_dag(
     folder.mkdir(parents=True, exist_ok=True)
     log, outcome = folder / f"{dag_id}.log", folder / f"{dag_id}.json"
     outcome.unlink(missing_ok=True)
+    log.write_bytes(b"")
     build = BuildLog(builds_folder(dag_id, variables))
     began = time.monotonic()
-    command = [sys.executable, "-m", __name__, dag_id, json.dumps(conf or {}), str(outcome)]
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            command, env=variables, cwd=REPOSITORY, stdout=output, stderr=subprocess.STDOUT
-        )
+    process = _runner(variables, log)
+    request = {"dag_id": dag_id, "conf": dict(conf or {}), "outcome": str(outcome), "log": str(log)}
     try:
         with log.open(errors="replace") as printed:
+            _send(process, request)
             running = True
             while running:
-                time.sleep(POLL_SECONDS)
-                running = process.poll() is None
+                running = not _answered(process)
                 for task in _begun(printed):
                     on_task(task)
                 for node in build.news():
@@ -143,7 +154,59 @@ def run_dag(
     )
 
 
-def _terminate(process: subprocess.Popen[bytes]) -> None:
+_running: dict[str, subprocess.Popen[str]] = {}
+"""The one process that waits for runs, under the environment it was started with."""
+
+
+def _runner(variables: Mapping[str, str], log: Path) -> subprocess.Popen[str]:
+    """The process that forks for each run in this environment; started if there is none.
+
+    Args:
+        variables: its environment.
+        log: where it prints until its first run begins, such as why it cannot start.
+    """
+    environment = json.dumps(sorted(variables.items()))
+    if (known := _running.get(environment)) and known.poll() is None:
+        return known
+    close()
+    with log.open("ab") as output:
+        _running[environment] = subprocess.Popen(
+            [sys.executable, "-m", __name__],
+            env=variables,
+            cwd=REPOSITORY,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=output,
+            text=True,
+        )
+    return _running[environment]
+
+
+def close() -> None:
+    """End the process that waits for runs, if there is one."""
+    while _running:
+        _, process = _running.popitem()
+        _terminate(process)
+
+
+def _send(process: subprocess.Popen[str], request: Mapping[str, Any]) -> None:
+    assert process.stdin is not None
+    # A process that could not start has said why in the log.
+    with suppress(BrokenPipeError):
+        process.stdin.write(json.dumps(request) + "\n")
+        process.stdin.flush()
+
+
+def _answered(process: subprocess.Popen[str]) -> bool:
+    """Whether the run has ended, after a moment's wait."""
+    readable, _, _ = select.select([process.stdout], [], [], POLL_SECONDS)
+    if readable:
+        assert process.stdout is not None
+        process.stdout.readline()
+    return bool(readable)
+
+
+def _terminate(process: subprocess.Popen[str]) -> None:
     """End a process and what it started: dbt is in a session of its own and would go on."""
     with suppress(psutil.NoSuchProcess):
         started = psutil.Process(process.pid).children(recursive=True)
@@ -152,6 +215,10 @@ def _terminate(process: subprocess.Popen[bytes]) -> None:
                 child.terminate()
     process.terminate()
     process.wait()
+    for pipe in (process.stdin, process.stdout):
+        if pipe:
+            with suppress(OSError):
+                pipe.close()
 
 
 def _begun(printed: TextIO) -> Iterator[str]:
@@ -161,14 +228,102 @@ def _begun(printed: TextIO) -> Iterator[str]:
             yield found[1]
 
 
-def _run_here(dag_id: str, conf: dict[str, Any], outcome: Path) -> None:
-    """The body of the process: Airflow is imported here and nowhere above."""
-    from airflow.providers_manager import ProvidersManager
-    from airflow.utils.cli import get_bagged_dag
+# -- the process that forks ------------------------------------------------------------------------
 
+PRELOADED = (
+    "airflow.api_fastapi.execution_api.app",
+    "airflow.dag_processing.dagbag",
+    "airflow.sdk.execution_time.supervisor",
+    "airflow.sdk.execution_time.task_runner",
+    "airflow.serialization.serialized_objects",
+    "airflow.utils.cli",
+    "cosmos.operators.local",
+    "cosmos.operators.watcher",
+    "dbt.adapters.snowflake",
+    "dbt.cli.main",
+    "include.ingestion.loader",
+    "include.orchestration.dbt_tasks",
+    "include.orchestration.ingestion_tasks",
+    "include.orchestration.run_summary",
+    "snowflake.connector",
+)
+
+
+def _serve() -> None:
+    """Fork for each request on standard input; say on standard output when its run has ended."""
+    hide_secrets_in_process()
+    answers = os.fdopen(os.dup(1), "w")
+    # What an import prints must not be taken for an answer.
+    os.dup2(2, 1)
     logging.getLogger("airflow.task").setLevel(logging.INFO)
+    for module in PRELOADED:
+        importlib.import_module(module)
+    _build_api()
+    dags = _read_dags()
+    # What the collector touched would no longer be shared with the runs.
+    gc.freeze()
+    for line in sys.stdin:
+        child = os.fork()
+        if child == 0:
+            _run_and_exit(dags, json.loads(line))
+        os.waitpid(child, 0)
+        print("ended", file=answers, flush=True)
+
+
+def _build_api() -> None:
+    """Build the API that tasks talk to: its routes are made at its first request, in seconds."""
+    import httpx
+    from airflow.sdk.execution_time.supervisor import in_process_api_server
+
+    async def ask() -> None:
+        transport = httpx.ASGITransport(app=in_process_api_server().app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://in-process") as client:
+            await client.get("/health")
+
+    asyncio.run(ask())
+
+
+def _read_dags() -> dict[str, DAG]:
+    """Every DAG that can be read; what is wrong with the others is in the log."""
+    from airflow.dag_processing.bundles.manager import DagBundlesManager
+    from airflow.dag_processing.dagbag import BundleDagBag
+
+    found: dict[str, DAG] = {}
+    for bundle in DagBundlesManager().get_all_dag_bundles():
+        bundle.initialize()
+        found |= BundleDagBag(
+            dag_folder=bundle.path, bundle_path=bundle.path, bundle_name=bundle.name
+        ).dags
+    return found
+
+
+def _run_and_exit(dags: Mapping[str, DAG], request: Mapping[str, Any]) -> None:
+    log = os.open(request["log"], os.O_WRONLY | os.O_APPEND)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    for source, target in ((nothing, 0), (log, 1), (log, 2)):
+        os.dup2(source, target)
+    code = 1
+    try:
+        _run_here(dags, request["dag_id"], request["conf"], Path(request["outcome"]))
+        code = 0
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        # Without what the parent has registered for its own end.
+        os._exit(code)
+
+
+def _run_here(
+    dags: Mapping[str, DAG], dag_id: str, conf: dict[str, Any], outcome: Path
+) -> None:
+    from airflow.providers_manager import ProvidersManager
+
+    if dag_id not in dags:
+        raise LookupError(f"There is no DAG {dag_id}, or its file cannot be read.")
     ProvidersManager().initialize_providers_configuration()  # type: ignore[no-untyped-call]
-    run = get_bagged_dag(None, dag_id).test(run_conf=conf)
+    run = dags[dag_id].test(run_conf=conf)
     instances = sorted(
         run.get_task_instances(), key=lambda task: (task.start_date is None, task.start_date)
     )
@@ -181,5 +336,4 @@ def _name(task: Any) -> str:
 
 
 if __name__ == "__main__":
-    hide_secrets_in_process()
-    _run_here(sys.argv[1], json.loads(sys.argv[2]), Path(sys.argv[3]))
+    _serve()

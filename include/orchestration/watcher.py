@@ -9,6 +9,7 @@ holds back what is built on it.
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.sdk.exceptions import AirflowException
@@ -21,12 +22,12 @@ from cosmos.operators._watcher.state import (
     is_dbt_node_status_success,
 )
 from cosmos.operators._watcher.triggerer import WatcherTrigger
-from cosmos.operators.watcher import DbtConsumerWatcherSensor
+from cosmos.operators.watcher import DbtConsumerWatcherSensor, DbtProducerWatcherOperator
 
 from include.orchestration.alerts import HeldBackMixin
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
     from airflow.sdk import Context
     from airflow.triggers.base import TriggerEvent
@@ -83,6 +84,29 @@ class DbtNodeTrigger(WatcherTrigger):  # type: ignore[misc]
         built, compiled_sql = await super()._parse_dbt_node_status_and_compiled_sql()
         tested = await self.get_xcom_val(get_tests_status_xcom_key(self.model_unique_id))
         return node_status(built, tested, has_tests=self.has_tests), compiled_sql
+
+
+class DbtBuildOperator(DbtProducerWatcherOperator):  # type: ignore[misc]
+    """The task that runs ``dbt build`` and tells the tasks of the nodes what became of them."""
+
+    def _make_parse_callable(self) -> Callable[..., None]:
+        """Cosmos's reader of dbt's events, without those that dbt writes for debugging.
+
+        dbt in a process of its own does not print them. dbt in this process hands them over, and
+        Cosmos would push several results to Airflow for each node and test, which takes longer
+        than the statements of a small test do.
+        """
+        read = super()._make_parse_callable()
+
+        def read_what_is_printed(line: str, *arguments: Any, **named: Any) -> None:
+            try:
+                level = json.loads(line)["info"]["level"]
+            except (ValueError, KeyError, TypeError):
+                level = ""
+            if level != "debug":
+                read(line, *arguments, **named)
+
+        return read_what_is_printed
 
 
 class DbtNodeSensor(DbtConsumerWatcherSensor):  # type: ignore[misc]
