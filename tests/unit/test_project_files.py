@@ -14,6 +14,9 @@ from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
+import sqlglot.expressions.core
+import sqlglot.generator
+import sqlglot.parser
 import yaml
 from packaging.requirements import Requirement
 from sqlfluff.core.rules import get_ruleset
@@ -101,6 +104,14 @@ def test_the_local_warehouse_s_parts_are_pinned_exactly() -> None:
     }
     for name in ("fakesnow", "duckdb", "sqlglot"):
         assert pins[name].startswith("=="), name
+
+
+def test_sqlglot_is_compiled_and_of_one_version() -> None:
+    for name in ("requirements", "requirements-image", "requirements-dev"):
+        lock = locked(f"{name}.txt")
+        assert lock["sqlglotc"] == lock["sqlglot"]
+    for module in (sqlglot.parser, sqlglot.generator, sqlglot.expressions.core):
+        assert Path(module.__file__ or "").suffix in {".so", ".pyd"}, module
 
 
 def test_one_python_everywhere() -> None:
