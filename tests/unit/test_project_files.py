@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import hashlib
 import os
 import re
 import shutil
@@ -121,6 +122,26 @@ def test_one_python_everywhere() -> None:
     assert project["tool"]["ruff"]["target-version"] == "py311"
     assert "--python-version 3.11" in text("Makefile")
     assert sys.version_info[:2] == (3, 11)
+
+
+# -- licence ---------------------------------------------------------------------------------------
+
+
+def test_one_licence_everywhere() -> None:
+    project = tomllib.loads(text("pyproject.toml"))["project"]
+    assert project["license"] == "Apache-2.0"
+    assert project["license-files"] == ["LICENSE", "NOTICE"]
+    # The text as the Apache Software Foundation publishes it, to the byte.
+    assert hashlib.sha256((REPOSITORY / "LICENSE").read_bytes()).hexdigest() == (
+        "cfc7749b96f63bd31c3c42b5c471bf756814053e847c10f3eb003417bc523d30"
+    )
+    assert text("NOTICE").startswith("Firn\nCopyright 2026 The Firn authors\n")
+    assert "[Apache-2.0](LICENSE)" in text("README.md")
+    assert "[Apache-2.0](LICENSE)" in text("CONTRIBUTING.md")
+    dockerfile = text("Dockerfile")
+    assert 'org.opencontainers.image.licenses="Apache-2.0"' in dockerfile
+    # The licence wants its text and the notice to go where the project goes.
+    assert re.search(r"(?m)^COPY .*\bLICENSE NOTICE\b", dockerfile)
 
 
 # -- settings --------------------------------------------------------------------------------------
