@@ -21,6 +21,10 @@ RUN --mount=type=secret,id=pip.conf,target=/etc/pip.conf,uid=50000 \
 # The project, with what would otherwise be downloaded or parsed when a task starts.
 FROM packages AS project
 
+# Of this project. Packages bring licences and notices of their own, which stay beside them.
+LABEL org.opencontainers.image.title="firn" \
+      org.opencontainers.image.licenses="Apache-2.0"
+
 # What the manifest says of databases and schemas. Containers must have the same settings.
 ARG FIRN_TARGET=prod
 ARG FIRN_ELEMENTARY=on
@@ -45,7 +49,7 @@ RUN install --directory --owner=50000 --group=0 --mode=0775 \
     "${PROJECT}" "${PROJECT}/manifest" "${FIRN_HOME}"
 USER 50000:0
 WORKDIR ${PROJECT}
-COPY --chown=50000:0 packages.yml ./
+COPY --chown=50000:0 LICENSE NOTICE packages.yml ./
 COPY --chown=50000:0 dbt dbt
 COPY --chown=50000:0 include include
 COPY --chown=50000:0 dags dags

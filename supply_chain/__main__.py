@@ -80,6 +80,8 @@ def sbom(
         packages = locked(lock)
     output.parent.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "cyclonedx_py", "requirements", "--output-reproducible"]
+    # Says what the bill is of: name, version and licence.
+    command += ["--pyproject", str(REPOSITORY / "pyproject.toml")]
     made = subprocess.run(
         [*command, "--of", "JSON", "--output-file", str(output), str(lock)],
         capture_output=True,

@@ -117,6 +117,9 @@ def dbt_task_group(
                 "DBT_LOG_PATH": "logs",
                 # A test that also reads what another DAG builds runs there, where all of it is.
                 "DBT_INDIRECT_SELECTION": "buildable",
+                # Their inputs are constants: they say the same until the code changes, and are run
+                # then, by pull requests and deployments.
+                "DBT_EXCLUDE_RESOURCE_TYPES": "unit_test",
             },
         ),
         profile_config=profile,
@@ -126,7 +129,7 @@ def dbt_task_group(
             dbt_executable_path=dbt_executable(),
             setup_operator_args={
                 # Cosmos leaves tests out of a build that has no test tasks.
-                "dbt_cmd_flags": ["--resource-type", "test", "--resource-type", "unit_test"],
+                "dbt_cmd_flags": ["--resource-type", "test"],
                 "full_refresh": f"{{{{ params.{FULL_REFRESH} }}}}",
                 "vars": _bounds(),
                 "callback": keep_and_tell,

@@ -76,6 +76,7 @@ def _describe_task(task: Any) -> dict[str, Any]:
         "trigger_rule": task.trigger_rule.value,
         "outlets": [asset.name for asset in task.outlets],
         "node": getattr(task, "model_unique_id", None),
+        "dbt_leaves_out": (getattr(task, "env", None) or {}).get("DBT_EXCLUDE_RESOURCE_TYPES"),
         "has_tests": getattr(task, "has_tests", None),
         "doc_md": task.doc_md,
         "vars": getattr(task, "vars", None),

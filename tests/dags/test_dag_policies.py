@@ -188,6 +188,18 @@ def test_a_dag_file_has_no_dbt_configuration_of_its_own(file: Path) -> None:
     assert not re.search(r"\bcosmos\b|profiles\.yml|dbt_project", file.read_text())
 
 
+def test_no_pipeline_runs_unit_tests(scheduled: dict[str, Any]) -> None:
+    building = {
+        f"{dag_id}.{name}": task["dbt_leaves_out"]
+        for dag_id, dag in scheduled["dags"].items()
+        for name, task in dag["tasks"].items()
+        # A model's task too: tried again, it builds its model itself.
+        if task["node"] or name.endswith("dbt_producer_watcher")
+    }
+    assert len(building) > 50
+    assert set(building.values()) == {"unit_test"}
+
+
 def test_the_orders_pipeline_keeps_its_schedule(scheduled: dict[str, Any]) -> None:
     dag = scheduled["dags"]["tpch__orders__4h"]
     assert dag["schedule"] == "0 */4 * * *"

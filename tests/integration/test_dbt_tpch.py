@@ -99,8 +99,25 @@ def test_columns_are_those_in_the_yaml_and_marts_carry_their_descriptions(built:
 
 def test_every_statement_of_a_node_carries_a_query_tag(built: Project) -> None:
     log = (built.folder / "logs" / "dbt.log").read_text()
-    written = re.findall(r"On model\.firn\.mart_orders: alter session set query_tag = '(.*)'", log)
-    tag = json.loads(written[0].replace("''", "'"))
+    # Of the first build alone.
+    log = log.split("Running with dbt")[1]
+    by_node: dict[str, list[str]] = {}
+    node = r"\[Thread-\d+ .*\]: On ((?:model|test|unit_test|seed|snapshot)\.firn\..+?): (.*)"
+    for name, statement in re.findall(node, log):
+        if statement != "Close":
+            by_node.setdefault(name, []).append(statement)
+    assert {name.split(".")[0] for name in by_node} == {
+        *("model", "test", "unit_test", "seed", "snapshot")
+    }
+    tagging = "alter session set query_tag = '"
+    for name, statements in by_node.items():
+        # Once, and first: until then the session has the tag of the node before. Only the columns
+        # of a unit test's inputs are looked up earlier, which takes no warehouse.
+        while name.startswith("unit_test.") and statements[0].startswith("describe table"):
+            del statements[0]
+        assert [place for place, one in enumerate(statements) if tagging in one] == [0], name
+    assert "unset query_tag" not in log
+    tag = json.loads(by_node["model.firn.mart_orders"][0].split(tagging)[1][:-1].replace("''", "'"))
     assert len(tag.pop("run")) == 36
     assert tag == {
         "application": "firn",

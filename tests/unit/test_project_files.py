@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import hashlib
 import os
 import re
 import shutil
@@ -14,6 +15,9 @@ from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
+import sqlglot.expressions.core
+import sqlglot.generator
+import sqlglot.parser
 import yaml
 from packaging.requirements import Requirement
 from sqlfluff.core.rules import get_ruleset
@@ -103,6 +107,14 @@ def test_the_local_warehouse_s_parts_are_pinned_exactly() -> None:
         assert pins[name].startswith("=="), name
 
 
+def test_sqlglot_is_compiled_and_of_one_version() -> None:
+    for name in ("requirements", "requirements-image", "requirements-dev"):
+        lock = locked(f"{name}.txt")
+        assert lock["sqlglotc"] == lock["sqlglot"]
+    for module in (sqlglot.parser, sqlglot.generator, sqlglot.expressions.core):
+        assert Path(module.__file__ or "").suffix in {".so", ".pyd"}, module
+
+
 def test_one_python_everywhere() -> None:
     project = tomllib.loads(text("pyproject.toml"))
     assert project["project"]["requires-python"] == ">=3.11,<3.12"
@@ -110,6 +122,26 @@ def test_one_python_everywhere() -> None:
     assert project["tool"]["ruff"]["target-version"] == "py311"
     assert "--python-version 3.11" in text("Makefile")
     assert sys.version_info[:2] == (3, 11)
+
+
+# -- licence ---------------------------------------------------------------------------------------
+
+
+def test_one_licence_everywhere() -> None:
+    project = tomllib.loads(text("pyproject.toml"))["project"]
+    assert project["license"] == "Apache-2.0"
+    assert project["license-files"] == ["LICENSE", "NOTICE"]
+    # The text as the Apache Software Foundation publishes it, to the byte.
+    assert hashlib.sha256((REPOSITORY / "LICENSE").read_bytes()).hexdigest() == (
+        "cfc7749b96f63bd31c3c42b5c471bf756814053e847c10f3eb003417bc523d30"
+    )
+    assert text("NOTICE").startswith("Firn\nCopyright 2026 The Firn authors\n")
+    assert "[Apache-2.0](LICENSE)" in text("README.md")
+    assert "[Apache-2.0](LICENSE)" in text("CONTRIBUTING.md")
+    dockerfile = text("Dockerfile")
+    assert 'org.opencontainers.image.licenses="Apache-2.0"' in dockerfile
+    # The licence wants its text and the notice to go where the project goes.
+    assert re.search(r"(?m)^COPY .*\bLICENSE NOTICE\b", dockerfile)
 
 
 # -- settings --------------------------------------------------------------------------------------

@@ -198,6 +198,9 @@ def test_the_bill_of_materials_names_every_package_with_its_hashes(tmp_path: Pat
     assert files[0].read_bytes() == files[1].read_bytes()
     bill = json.loads(files[0].read_text())
     assert bill["bomFormat"] == "CycloneDX"
+    project = bill["metadata"]["component"]
+    assert (project["name"], project["type"]) == ("firn", "application")
+    assert project["licenses"][0]["license"]["id"] == "Apache-2.0"
     assert {part["purl"] for part in bill["components"]} == {"pkg:pypi/one@1.0", "pkg:pypi/two@2.0"}
     assert {
         held["content"]
