@@ -26,7 +26,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO, cast
 
 import psutil  # type: ignore[import-untyped]
 
@@ -190,19 +190,19 @@ def close() -> None:
 
 
 def _send(process: subprocess.Popen[str], request: Mapping[str, Any]) -> None:
-    assert process.stdin is not None
+    stdin = cast("TextIO", process.stdin)
     # A process that could not start has said why in the log.
     with suppress(BrokenPipeError):
-        process.stdin.write(json.dumps(request) + "\n")
-        process.stdin.flush()
+        stdin.write(json.dumps(request) + "\n")
+        stdin.flush()
 
 
 def _answered(process: subprocess.Popen[str]) -> bool:
     """Whether the run has ended, after a moment's wait."""
-    readable, _, _ = select.select([process.stdout], [], [], POLL_SECONDS)
+    stdout = cast("TextIO", process.stdout)
+    readable, _, _ = select.select([stdout], [], [], POLL_SECONDS)
     if readable:
-        assert process.stdout is not None
-        process.stdout.readline()
+        stdout.readline()
     return bool(readable)
 
 
@@ -315,9 +315,7 @@ def _run_and_exit(dags: Mapping[str, DAG], request: Mapping[str, Any]) -> None:
         os._exit(code)
 
 
-def _run_here(
-    dags: Mapping[str, DAG], dag_id: str, conf: dict[str, Any], outcome: Path
-) -> None:
+def _run_here(dags: Mapping[str, DAG], dag_id: str, conf: dict[str, Any], outcome: Path) -> None:
     from airflow.providers_manager import ProvidersManager
 
     if dag_id not in dags:

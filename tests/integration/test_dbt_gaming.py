@@ -4,14 +4,12 @@ Events are written into an operational database of their own, extracted and load
 loader, and staged by incremental runs. After each run every table must hold exactly the rows that
 its query gives when it is built from nothing. The tests go on from one another, in this order.
 
-The series of events of the property test come from a seed, which a failure names. Others:
-``GAMING_SERIES_SEED=<seed> GAMING_SERIES=<how many> pytest tests/integration/test_dbt_gaming.py``.
+The series of events of the property test come from the seed of the campaign.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -21,7 +19,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from hypothesis import HealthCheck, Phase, given, note, seed, settings
+from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
 from include.demo import gaming as gaming_demo
@@ -30,13 +28,12 @@ from include.ingestion.loader import load_source
 from include.ingestion.sources import load_domain
 from include.orchestration.rejected_rows import count_rejected
 from include.sample_data.gaming import PURCHASES, SAMPLE, SPINS
+from tests import campaign
 from tests.conftest import Warehouse, start_warehouse
 from tests.integration.dbt_runs import DbtRuns, Outcome, dbt_runs
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
-SEED = int(os.environ.get("GAMING_SERIES_SEED") or 20_220_401)
-SERIES = int(os.environ.get("GAMING_SERIES") or 3)
 EVENTS = 60
 FIRST_DAY = datetime(2022, 4, 1)  # noqa: DTZ001
 MINUTES = 4 * 1440
@@ -154,7 +151,7 @@ class Game:
     warehouse: Warehouse
     runs: DbtRuns
     engine: sa.Engine
-    random: random.Random = field(default_factory=lambda: random.Random(SEED))  # noqa: S311
+    random: random.Random = field(default_factory=lambda: random.Random(campaign.SEED))  # noqa: S311
     now: datetime = datetime(2026, 1, 1)  # noqa: DTZ001
 
     def write(self, statement: Any, *rows: dict[str, Any]) -> None:
@@ -484,9 +481,10 @@ def test_a_lost_row_and_a_stale_source_are_found(game: Game) -> None:
     assert "ERROR STALE freshness of gaming.spins_hourly" in old.output
 
 
-@seed(SEED)
+@pytest.mark.campaign
+@seed(campaign.SEED)
 @settings(
-    max_examples=SERIES,
+    max_examples=campaign.size(1, 40),
     database=None,
     deadline=None,
     # Shrinking a failure would take minutes; its series is short enough to be read.
@@ -497,7 +495,6 @@ def test_a_lost_row_and_a_stale_source_are_found(game: Game) -> None:
 def test_after_any_series_increments_are_what_a_full_rebuild_gives(
     game: Game, from_nothing: dict[str, str], series: list[Batch]
 ) -> None:
-    note(f"GAMING_SERIES_SEED={SEED}")
     game.forget()
     for batch in series:
         for event in batch.before:

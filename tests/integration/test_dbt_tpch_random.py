@@ -1,12 +1,7 @@
-"""Random series of changes in the source of the tpch models, each followed by an incremental run.
-
-Every run of this test draws a new series. A failure names its seed; the same series again:
-``RANDOM_SERIES_SEED=<seed> pytest tests/integration/test_dbt_tpch_random.py``.
-"""
+"""Random series of changes in the source of the tpch models, each followed by an incremental run."""
 
 from __future__ import annotations
 
-import os
 import random
 from collections.abc import Callable, Iterator
 from datetime import date, timedelta
@@ -15,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from include.sample_data import tpch
+from tests import campaign
 from tests.integration import tpch_project
 from tests.integration.tpch_project import FACTS, Project, written
 
@@ -24,7 +20,7 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
 SOURCE = "tpch_random_test"
-ROUNDS = 3
+ROUNDS = campaign.size(2, 30)
 CHANGES_IN_A_ROUND = 16
 KEYS = {"stg_tpch__fct_orders": "order_key", "stg_tpch__fct_lineitem": "order_key, line_number"}
 
@@ -200,11 +196,11 @@ class Series:
         return key
 
 
+@pytest.mark.campaign
 def test_after_any_series_of_changes_incremental_is_what_a_full_rebuild_is(
     project: Project,
 ) -> None:
-    seed = int(os.environ.get("RANDOM_SERIES_SEED") or random.SystemRandom().randrange(2**32))
-    series = Series(project, seed)
+    series = Series(project, campaign.SEED)
     assert project.dbt("run", "--select", *FACTS).success
     total = [0, 0]
     for number in range(1, ROUNDS + 1):
@@ -213,7 +209,7 @@ def test_after_any_series_of_changes_incremental_is_what_a_full_rebuild_is(
                 f"create or replace table {fact}__before as select * from {project.table(fact)}"
             )
         series.go_on()
-        story = f"RANDOM_SERIES_SEED={seed}, round {number}, after {', '.join(series.log)}"
+        story = f"round {number}, after {', '.join(series.log)}"
 
         run = project.dbt("run", "--select", *FACTS)
         assert run.success, f"{story}\n{run.output}"
