@@ -5,6 +5,7 @@ The tests stand on each other in their order.
 
 from __future__ import annotations
 
+import os
 import random
 from collections.abc import Iterator
 from datetime import date, timedelta
