@@ -1,4 +1,4 @@
-"""Random series of changes in the source of the tpch models, each followed by an incremental run."""
+"""Random changes in the source of the tpch models, each round followed by an incremental run."""
 
 from __future__ import annotations
 
