@@ -18,11 +18,15 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from include.logs import event, start_command
 from include.orchestration import local_airflow
+from include.orchestration.environment import airflow_port
 from include.orchestration.local_airflow import COMPONENTS, SUPERVISOR
+
+if TYPE_CHECKING:
+    from include.warehouse.connection import ConnectionSettings
 
 QUICK_SECONDS = 60.0
 """A component that ends sooner after its start has ended for a reason that may well last."""
@@ -31,6 +35,8 @@ DELAYS = (1.0, 2.0, 4.0, 8.0)
 """Seconds before it is started after its first quick end in a row, its second, and so on."""
 
 LOOK_SECONDS = 0.5
+NEWS_SECONDS = 24 * 3600.0
+"""How long it is told of a component that it has ended and runs again."""
 
 Level = Literal["good", "note", "bad"]
 
@@ -128,14 +134,15 @@ def given_up(name: str, log: Path) -> str:
     )
 
 
-def how_it_is(variables: Mapping[str, str]) -> list[tuple[Level, str]]:
-    """A sentence for each thing to know of the Airflow of `make up`; none if it was not started.
-
-    Args:
-        variables: with ``FIRN_HOME`` and ``AIRFLOW__API__PORT``.
-    """
+def how_it_is(settings: ConnectionSettings) -> list[tuple[Level, str]]:
+    """A sentence for each thing to know of the Airflow of `make up`; none if it was not started."""
+    variables = settings.environment()
     if not local_airflow.was_started(variables):
         return []
+    try:
+        variables["AIRFLOW__API__PORT"] = str(airflow_port())
+    except ValueError as error:
+        return [("bad", str(error))]
     if not local_airflow.runs(variables):
         text = "Airflow was started here and has ended without make down: run make up."
         return [("note", text)]
@@ -177,7 +184,7 @@ def _of_components(variables: Mapping[str, str]) -> list[tuple[Level, str]]:
             found.append(("note", f"Airflow's {name} is starting."))
         elif silent:
             found.append(("bad", f"{text}: read the end of {log}, then run make down and make up."))
-        elif part.ended_at is not None:
+        elif part.ended_at is not None and time.time() - part.ended_at < NEWS_SECONDS:
             when = f"{datetime.fromtimestamp(part.ended_at, UTC):%Y-%m-%d %H:%M:%S} UTC"
             times = f"{part.ended} times, the last at" if part.ended > 1 else "at"
             text = f"Airflow's {name} ended {times} {when} and was started again; {log} says why."
