@@ -114,6 +114,7 @@ def start(variables: Mapping[str, str]) -> str:
         stop(variables)
         raise LocalAirflowError(f"Airflow's {ended[0]} did not start; the end of {log}:\n{said}")
     if not is_running(SUPERVISOR, variables):
+        parts_file(variables).unlink(missing_ok=True)
         command = [sys.executable, "-m", "include.orchestration.supervisor"]
         _start(SUPERVISOR, command, variables)
     return url
@@ -209,17 +210,20 @@ def left_behind(component: str, variables: Mapping[str, str]) -> set[psutil.Proc
 
 
 def end(
-    family: Collection[psutil.Process], first: Collection[psutil.Process] | None = None
+    family: Collection[psutil.Process],
+    first: Collection[psutil.Process] | None = None,
+    seconds: float = STOP_SECONDS,
 ) -> None:
     """Ask processes to end, kill those that do not, wait.
 
     Args:
         family: all of them.
         first: those that are asked, and end the others; all of them if not given.
+        seconds: how long they are given.
     """
     for one in family if first is None else first:
         _signal(one, signal.SIGTERM)
-    _, alive = psutil.wait_procs(family, timeout=STOP_SECONDS)
+    _, alive = psutil.wait_procs(family, timeout=seconds)
     for one in alive:
         _signal(one, signal.SIGKILL)
     psutil.wait_procs(alive, timeout=STOP_SECONDS)

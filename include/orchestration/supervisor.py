@@ -34,6 +34,9 @@ QUICK_SECONDS = 60.0
 DELAYS = (1.0, 2.0, 4.0, 8.0)
 """Seconds before it is started after its first quick end in a row, its second, and so on."""
 
+ORPHAN_SECONDS = 5.0
+"""How long what a component has left running may take to end before it is killed."""
+
 LOOK_SECONDS = 0.5
 NEWS_SECONDS = 24 * 3600.0
 """How long it is told of a component that it has ended and runs again."""
@@ -95,12 +98,13 @@ class Supervisor:
             self._has_ended(name, part, now, "")
         elif part.due is not None and now >= part.due:
             try:
-                local_airflow.end(local_airflow.left_behind(name, self.variables))
+                left = local_airflow.left_behind(name, self.variables)
+                local_airflow.end(left, seconds=ORPHAN_SECONDS)
+                self._began[name] = time.time()
                 self._children[name] = local_airflow.start_component(
                     name, self.variables, again=True
                 )
             except OSError as error:
-                self._began[name] = now
                 self._has_ended(name, part, now, str(error))
             else:
                 part.due = None
@@ -148,9 +152,7 @@ def how_it_is(settings: ConnectionSettings) -> list[tuple[Level, str]]:
         return [("note", text)]
     found = _of_components(variables)
     if not local_airflow.is_running(SUPERVISOR, variables):
-        text = (
-            "Nothing starts parts of Airflow again that end, as its supervisor has ended: make up."
-        )
+        text = "Airflow's supervisor has ended, so nothing starts other parts again: run make up."
         found.append(("bad", text))
     at = f"127.0.0.1:{variables['AIRFLOW__API__PORT']}"
     return found or [("good", f"Airflow runs on {at}, and all its parts are well")]
@@ -162,10 +164,10 @@ def _of_components(variables: Mapping[str, str]) -> list[tuple[Level, str]]:
     found: list[tuple[Level, str]] = []
     for name, part in _remembered(variables).items():
         log = local_airflow.log_file(name, variables)
-        if part.given_up:
+        running = local_airflow.process(name, variables)
+        if running is None and part.given_up:
             found.append(("bad", given_up(name, log)))
             continue
-        running = local_airflow.process(name, variables)
         if running is None:
             text = f"Airflow's {name} has ended; the end of {log} says why. "
             if supervised:
