@@ -42,6 +42,7 @@ SUPERVISOR = "supervisor"
 
 START_SECONDS = 180
 STOP_SECONDS = 30
+ORPHAN_SECONDS = 5
 
 
 class LocalAirflowError(RuntimeError):
@@ -98,7 +99,7 @@ def start(variables: Mapping[str, str]) -> str:
         # It would start them a second time.
         _stop_supervisor(variables)
     for name in missing:
-        end(left_behind(name, variables))
+        end_left_behind(name, variables)
         start_component(name, variables)
     waiting = Retrying(
         stop=stop_after_delay(START_SECONDS),
@@ -139,11 +140,12 @@ def stop(variables: Mapping[str, str]) -> list[str]:
     """
     supervised = _stop_supervisor(variables)
     found = {name: one for name in COMPONENTS if (one := process(name, variables))}
-    family = {one for name in COMPONENTS for one in left_behind(name, variables)}
+    family: set[psutil.Process] = set()
     for one in found.values():
         family |= {one, *one.children(recursive=True)}
     end(family, first=found.values())
     for name in COMPONENTS:
+        end_left_behind(name, variables)
         pid_file(name, variables).unlink(missing_ok=True)
     parts_file(variables).unlink(missing_ok=True)
     return [*supervised, *found]
@@ -207,6 +209,12 @@ def left_behind(component: str, variables: Mapping[str, str]) -> set[psutil.Proc
             if os.getsid(one.pid) == pid and one.pid != pid and one.create_time() >= created - 1:
                 family |= {one, *one.children(recursive=True)}
     return family
+
+
+def end_left_behind(component: str, variables: Mapping[str, str]) -> None:
+    """End what a component that has ended has left running."""
+    # A worker of a scheduler that was killed waits for work, and does not listen.
+    end(left_behind(component, variables), seconds=ORPHAN_SECONDS)
 
 
 def end(

@@ -34,9 +34,6 @@ QUICK_SECONDS = 60.0
 DELAYS = (1.0, 2.0, 4.0, 8.0)
 """Seconds before it is started after its first quick end in a row, its second, and so on."""
 
-ORPHAN_SECONDS = 5.0
-"""How long what a component has left running may take to end before it is killed."""
-
 LOOK_SECONDS = 0.5
 NEWS_SECONDS = 24 * 3600.0
 """How long it is told of a component that it has ended and runs again."""
@@ -98,8 +95,7 @@ class Supervisor:
             self._has_ended(name, part, now, "")
         elif part.due is not None and now >= part.due:
             try:
-                left = local_airflow.left_behind(name, self.variables)
-                local_airflow.end(left, seconds=ORPHAN_SECONDS)
+                local_airflow.end_left_behind(name, self.variables)
                 self._began[name] = time.time()
                 self._children[name] = local_airflow.start_component(
                     name, self.variables, again=True
