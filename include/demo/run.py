@@ -68,7 +68,7 @@ def run(console: Console, settings: ConnectionSettings, pipelines: Sequence[Pipe
             "set FIRN_TARGET=local."
         )
     variables = airflow_environment(headless=True, settings=settings)
-    if any(local_airflow.is_running(name, variables) for name in local_airflow.COMPONENTS):
+    if local_airflow.runs(variables):
         raise DemoError(
             "Airflow runs (make up) and would run the demo's tasks a second time: trigger the DAGs "
             "on its page instead, or stop it with make down."

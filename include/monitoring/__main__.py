@@ -72,6 +72,8 @@ def report(
         raise typer.Exit(2) from None
     if made.warehouse:
         console.print(f"Without the warehouse: {made.warehouse}")
+    for sentence in made.airflow:
+        console.print(sentence)
     for part in made.parts:
         if part.href is None:
             console.print(f"Without {part.title}: {part.note}")

@@ -34,6 +34,7 @@ from include.orchestration.builds import (
 )
 from include.orchestration.environment import dbt_executable, dbt_project
 from include.orchestration.manifest import manifest_path, read_manifest
+from include.orchestration.supervisor import how_it_is
 from include.warehouse.connection import ConnectionSettings, WarehouseUnreachableError
 
 if TYPE_CHECKING:
@@ -95,12 +96,14 @@ class Report:
         index: the page to open.
         headline: the state of everything, in a sentence.
         warehouse: why the warehouse could not be asked; None if it was.
+        airflow: what is not well with the Airflow of `make up`, a sentence each.
         parts: the other pages.
     """
 
     index: Path
     headline: str
     warehouse: str | None
+    airflow: Sequence[str]
     parts: Sequence[Part]
 
 
@@ -182,7 +185,13 @@ def build_report(
             *_data_docs(site, settings.home / "reports"),
             _quality_part(tables, unreachable),
         ]
-        common = {"now": now, "target": settings.target, "unreachable": unreachable}
+        airflow = [text for level, text in how_it_is(settings) if level != "good"]
+        common = {
+            "now": now,
+            "target": settings.target,
+            "unreachable": unreachable,
+            "airflow": airflow,
+        }
         (site / "index.html").write_text(render_index(seen, parts, common), encoding="utf-8")
         (site / QUALITY).write_text(
             _TEMPLATES.get_template("data_quality.html").render(tables=tables, **common),
@@ -190,7 +199,7 @@ def build_report(
         )
         source = Path(__file__).with_name("templates") / "style.css"
         shutil.copyfile(source, site / "style.css")
-    return Report(output / "index.html", seen.headline, unreachable, parts)
+    return Report(output / "index.html", seen.headline, unreachable, airflow, parts)
 
 
 def render_index(seen: Overview, parts: Sequence[Part], common: Mapping[str, object]) -> str:

@@ -14,7 +14,12 @@ from rich.console import Console
 
 from include.logs import start_command
 from include.orchestration import local_airflow, manifest
-from include.orchestration.environment import airflow_environment, demo_scale, firn_home
+from include.orchestration.environment import (
+    AIRFLOW_USER,
+    airflow_environment,
+    demo_scale,
+    firn_home,
+)
 from include.orchestration.local_warehouse import (
     LocalWarehouseError,
     start_warehouse,
@@ -65,7 +70,8 @@ def up() -> None:
                 tpch.load(demo_scale(), settings=settings, progress=console.print)
         console.print("Starting Airflow")
         url = local_airflow.start(variables)
-    console.print(f"\nAirflow    {url}  (no login: whoever can open this address is admin)")
+        password = local_airflow.password(variables)
+    console.print(f"\nAirflow    {url}  (user {AIRFLOW_USER}, password {password})")
     if settings.is_local:
         console.print(
             f"Warehouse  127.0.0.1:{variables['FIRN_LOCAL_PORT']}  "

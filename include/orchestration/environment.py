@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import secrets
 import sys
 from collections.abc import Mapping
@@ -32,6 +33,13 @@ OPENLINEAGE_URL = "FIRN_OPENLINEAGE_URL"
 OPENLINEAGE_KEY = "FIRN_OPENLINEAGE_API_KEY"
 
 LOOPBACK = "127.0.0.1"
+LOCAL_LOGIN = "include.orchestration.local_login.LocalAuthManager"
+AIRFLOW_USER = "admin"
+AIRFLOW_HOSTS = "FIRN_AIRFLOW_HOSTS"
+
+SQLITE_WAIT_SECONDS = 60
+"""How long a process waits for another's write to Airflow's database before it gives up."""
+
 HEADLESS = "FIRN_HEADLESS"
 """Set to 1 for a single run without scheduler and triggerer; see ``is_headless``."""
 
@@ -79,6 +87,27 @@ def airflow_port() -> int:
     return int(text)
 
 
+def airflow_hosts() -> frozenset[str]:
+    """Host names that Airflow's page answers to: this machine's own, and ``$FIRN_AIRFLOW_HOSTS``.
+
+    Raises:
+        ValueError: the variable holds something that is not a host name.
+    """
+    names = [name.strip().lower() for name in (variable(AIRFLOW_HOSTS) or "").split(",")]
+    for name in filter(None, names):
+        if not re.fullmatch(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?", name):
+            raise ValueError(
+                f"{AIRFLOW_HOSTS} names {name[:60]!r}: set it to host names alone, such as "
+                "airflow.internal, with commas between them."
+            )
+    return frozenset({LOOPBACK, "localhost", *filter(None, names)})
+
+
+def airflow_passwords(variables: Mapping[str, str] = os.environ) -> Path:
+    """The file of the password that Airflow makes for ``AIRFLOW_USER``."""
+    return airflow_home(variables) / "passwords.json"
+
+
 def demo_scale() -> float:
     """TPC-H scale factor of the demo: ``$FIRN_DEMO_SCALE``, 0.1 when unset.
 
@@ -119,15 +148,18 @@ def airflow_environment(
         # A task is a Python process that starts for seconds: more than the cores would only queue.
         "AIRFLOW__CORE__PARALLELISM": str(max(2, os.cpu_count() or 2)),
         "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{url}/execution/",
-        # No login: the page is bound to the loopback address below.
-        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
+        "AIRFLOW__CORE__AUTH_MANAGER": LOCAL_LOGIN,
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "False",
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": f"{AIRFLOW_USER}:admin",
         "AIRFLOW__API__HOST": LOOPBACK,
         "AIRFLOW__API__PORT": str(airflow_port()),
         "AIRFLOW__API__BASE_URL": url,
         "AIRFLOW__API__WORKERS": "1",
         "AIRFLOW__API__SECRET_KEY": shared_secret(home / "api_secret_key"),
         "AIRFLOW__API_AUTH__JWT_SECRET": shared_secret(home / "jwt_secret"),
-        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home / 'airflow.db'}",
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": (
+            f"sqlite:///{home / 'airflow.db'}?timeout={SQLITE_WAIT_SECONDS}"
+        ),
     }
 
 
@@ -154,6 +186,7 @@ def project_environment(settings: ConnectionSettings | None = None) -> dict[str,
     for name in (SLACK, *PASSED_ON):
         if value := variable(name):
             variables[name] = value
+    airflow_hosts()
     home = airflow_home(variables)
     home.mkdir(parents=True, exist_ok=True)
     return variables | {
@@ -162,6 +195,7 @@ def project_environment(settings: ConnectionSettings | None = None) -> dict[str,
         "PATH": _prepend(Path(sys.executable).parent, os.environ.get("PATH")),
         "AIRFLOW__CORE__DAGS_FOLDER": str(REPOSITORY / "dags"),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(airflow_passwords(variables)),
         "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(home / "logs"),
         "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "30",
         **lineage_environment(target(variables)),

@@ -1,13 +1,17 @@
-"""Airflow on this machine: made ready, started, stopped."""
+"""Airflow on this machine: made ready, started, stopped.
+
+What was started is noted in files, one per program, so that any later command finds it.
+"""
 
 from __future__ import annotations
 
 import json
+import os
 import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from http.client import HTTPConnection, HTTPException
 from importlib.metadata import version
@@ -16,7 +20,13 @@ from pathlib import Path
 import psutil  # type: ignore[import-untyped]
 from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
-from include.orchestration.environment import LOOPBACK, airflow_home, firn_home
+from include.orchestration.environment import (
+    AIRFLOW_USER,
+    LOOPBACK,
+    airflow_home,
+    airflow_passwords,
+    firn_home,
+)
 from include.orchestration.manifest import ensure_manifest
 
 # The server that workers serve their logs with would listen on every address of the machine.
@@ -27,8 +37,12 @@ COMPONENTS: dict[str, list[str]] = {
     "dag-processor": ["dag-processor"],
     "triggerer": ["triggerer", "--skip-serve-logs"],
 }
+SUPERVISOR = "supervisor"
+"""Starts components again; see `include.orchestration.supervisor`."""
+
 START_SECONDS = 180
 STOP_SECONDS = 30
+ORPHAN_SECONDS = 5
 
 
 class LocalAirflowError(RuntimeError):
@@ -79,23 +93,44 @@ def start(variables: Mapping[str, str]) -> str:
             f"Port {port} is taken by another program: "
             "set FIRN_AIRFLOW_PORT to a free port, or stop that program."
         )
+    _passwords(variables)
     prepare(variables)
+    if missing:
+        # It would start them a second time.
+        _stop_supervisor(variables)
     for name in missing:
-        _start_component(name, variables)
+        end_left_behind(name, variables)
+        start_component(name, variables)
     waiting = Retrying(
         stop=stop_after_delay(START_SECONDS),
         wait=wait_fixed(0.5),
         retry=retry_if_result(lambda state: state == "starting"),
         retry_error_callback=lambda attempt: attempt.outcome.result() if attempt.outcome else "",
     )
-    state = waiting(_health, variables)
+    state = waiting(_state, variables)
     if state != "healthy":
         ended = [name for name in COMPONENTS if not is_running(name, variables)] or ["scheduler"]
-        log = _log(ended[0], variables)
+        log = log_file(ended[0], variables)
         said = "\n".join(log.read_text(errors="replace").strip().splitlines()[-8:])
         stop(variables)
         raise LocalAirflowError(f"Airflow's {ended[0]} did not start; the end of {log}:\n{said}")
+    if not is_running(SUPERVISOR, variables):
+        parts_file(variables).unlink(missing_ok=True)
+        command = [sys.executable, "-m", "include.orchestration.supervisor"]
+        _start(SUPERVISOR, command, variables)
     return url
+
+
+def password(variables: Mapping[str, str]) -> str:
+    """What ``AIRFLOW_USER`` logs in with; the API server has made it when it started.
+
+    Raises:
+        LocalAirflowError: there is none.
+    """
+    try:
+        return _passwords(variables)[AIRFLOW_USER]
+    except KeyError:
+        raise _no_password(variables) from None
 
 
 def stop(variables: Mapping[str, str]) -> list[str]:
@@ -103,32 +138,147 @@ def stop(variables: Mapping[str, str]) -> list[str]:
 
     Other processes are left alone, also one that has got the number of an ended one.
     """
-    found = {name: process for name in COMPONENTS if (process := _process(name, variables))}
+    supervised = _stop_supervisor(variables)
+    found = {name: one for name in COMPONENTS if (one := process(name, variables))}
     family: set[psutil.Process] = set()
-    for process in found.values():
-        family |= {process, *process.children(recursive=True)}
-    for process in found.values():
-        _signal(process, signal.SIGTERM)
-    _, alive = psutil.wait_procs(family, timeout=STOP_SECONDS)
-    for process in alive:
-        _signal(process, signal.SIGKILL)
-    psutil.wait_procs(alive, timeout=STOP_SECONDS)
+    for one in found.values():
+        family |= {one, *one.children(recursive=True)}
+    end(family, first=found.values())
     for name in COMPONENTS:
-        _pid_file(name, variables).unlink(missing_ok=True)
-    return list(found)
+        end_left_behind(name, variables)
+        pid_file(name, variables).unlink(missing_ok=True)
+    parts_file(variables).unlink(missing_ok=True)
+    return [*supervised, *found]
 
 
 def is_running(component: str, variables: Mapping[str, str]) -> bool:
     """Whether a component that ``start`` started still runs."""
-    return _process(component, variables) is not None
+    return process(component, variables) is not None
 
 
-def _start_component(name: str, variables: Mapping[str, str]) -> None:
-    log = _log(name, variables)
+def runs(variables: Mapping[str, str]) -> bool:
+    """Whether any of Airflow runs, or will be started again in a moment."""
+    return any(is_running(name, variables) for name in (*COMPONENTS, SUPERVISOR))
+
+
+def was_started(variables: Mapping[str, str]) -> bool:
+    """Whether ``start`` was called and ``stop`` was not."""
+    return any(pid_file(name, variables).exists() for name in (*COMPONENTS, SUPERVISOR))
+
+
+def start_component(
+    name: str, variables: Mapping[str, str], *, again: bool = False
+) -> subprocess.Popen[bytes]:
+    """Start one of ``COMPONENTS``.
+
+    Args:
+        name: which one.
+        variables: its environment.
+        again: keep the log of the one that has ended, which says why.
+    """
+    return _start(name, [*_airflow(), *COMPONENTS[name]], variables, again=again)
+
+
+def process(component: str, variables: Mapping[str, str]) -> psutil.Process | None:
+    """The component's process if it is still the one that was started."""
+    try:
+        pid, created = _noted(component, variables)
+        found = psutil.Process(pid)
+        same = abs(found.create_time() - created) < 1
+        alive = found.status() != psutil.STATUS_ZOMBIE
+    except (FileNotFoundError, ValueError, psutil.NoSuchProcess):
+        return None
+    return found if same and alive else None
+
+
+def left_behind(component: str, variables: Mapping[str, str]) -> set[psutil.Process]:
+    """What a component that has ended has left running: workers, and what they started."""
+    try:
+        pid, created = _noted(component, variables)
+        leader = psutil.Process(pid)
+        if leader.status() != psutil.STATUS_ZOMBIE or abs(leader.create_time() - created) >= 1:
+            return set()  # It runs, or its number is another's now.
+    except (FileNotFoundError, ValueError):
+        return set()
+    except psutil.NoSuchProcess:
+        pass
+    family = set()
+    for one in psutil.process_iter():
+        # Each component was started in a session of its own, which bears its number.
+        with suppress(psutil.NoSuchProcess, ProcessLookupError):
+            if os.getsid(one.pid) == pid and one.pid != pid and one.create_time() >= created - 1:
+                family |= {one, *one.children(recursive=True)}
+    return family
+
+
+def end_left_behind(component: str, variables: Mapping[str, str]) -> None:
+    """End what a component that has ended has left running."""
+    # A worker of a scheduler that was killed waits for work, and does not listen.
+    end(left_behind(component, variables), seconds=ORPHAN_SECONDS)
+
+
+def end(
+    family: Collection[psutil.Process],
+    first: Collection[psutil.Process] | None = None,
+    seconds: float = STOP_SECONDS,
+) -> None:
+    """Ask processes to end, kill those that do not, wait.
+
+    Args:
+        family: all of them.
+        first: those that are asked, and end the others; all of them if not given.
+        seconds: how long they are given.
+    """
+    for one in family if first is None else first:
+        _signal(one, signal.SIGTERM)
+    _, alive = psutil.wait_procs(family, timeout=seconds)
+    for one in alive:
+        _signal(one, signal.SIGKILL)
+    psutil.wait_procs(alive, timeout=STOP_SECONDS)
+
+
+def health(variables: Mapping[str, str]) -> dict[str, str | None]:
+    """What the API server says of each component and of the database; nothing if it is silent."""
+    # Not urllib: this address must not be looked for behind the machine's proxy.
+    page = HTTPConnection(LOOPBACK, int(variables["AIRFLOW__API__PORT"]), timeout=5)
+    try:
+        page.request("GET", "/api/v2/monitor/health")
+        parts = json.loads(page.getresponse().read())
+        return {
+            name: (parts.get(name.replace("-", "_")) or {}).get("status")
+            for name in ("metadatabase", *COMPONENTS)
+            if name != "api-server"
+        }
+    except (OSError, HTTPException, ValueError, AttributeError):
+        return {}
+    finally:
+        page.close()
+
+
+def log_file(component: str, variables: Mapping[str, str]) -> Path:
+    """What a component has said."""
+    return firn_home(variables) / "logs" / f"airflow-{component}.log"
+
+
+def pid_file(component: str, variables: Mapping[str, str]) -> Path:
+    """Number and start of a component's process."""
+    return firn_home(variables) / "run" / f"airflow-{component}.pid"
+
+
+def parts_file(variables: Mapping[str, str]) -> Path:
+    """What the supervisor knows of components that have ended."""
+    return firn_home(variables) / "run" / "airflow-parts.json"
+
+
+def _start(
+    name: str, command: list[str], variables: Mapping[str, str], *, again: bool = False
+) -> subprocess.Popen[bytes]:
+    log, note = log_file(name, variables), pid_file(name, variables)
     log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [*_airflow(), *COMPONENTS[name]],
+    note.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("ab" if again else "wb") as output:
+        started = subprocess.Popen(
+            command,
             env=variables,
             stdin=subprocess.DEVNULL,
             stdout=output,
@@ -136,44 +286,59 @@ def _start_component(name: str, variables: Mapping[str, str]) -> None:
             # Ctrl-C in the terminal is for the command, not for the servers it started.
             start_new_session=True,
         )
-    file = _pid_file(name, variables)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(f"{process.pid} {psutil.Process(process.pid).create_time()}\n")
-
-
-def _process(component: str, variables: Mapping[str, str]) -> psutil.Process | None:
-    """The component's process if it is still the one that was started."""
     try:
-        pid, created = _pid_file(component, variables).read_text().split()
-        process = psutil.Process(int(pid))
-        same = abs(process.create_time() - float(created)) < 1
-        alive = process.status() != psutil.STATUS_ZOMBIE
-    except (FileNotFoundError, ValueError, psutil.NoSuchProcess):
-        return None
-    return process if same and alive else None
+        note.write_text(f"{started.pid} {psutil.Process(started.pid).create_time()}\n")
+    except OSError:
+        # Nobody would find it again.
+        started.kill()
+        raise
+    return started
 
 
-def _signal(process: psutil.Process, number: signal.Signals) -> None:
+def _stop_supervisor(variables: Mapping[str, str]) -> list[str]:
+    """It ends alone: components go on. Returns its name if it ran."""
+    found = process(SUPERVISOR, variables)
+    end([found] if found else [])
+    pid_file(SUPERVISOR, variables).unlink(missing_ok=True)
+    return [SUPERVISOR] if found else []
+
+
+def _passwords(variables: Mapping[str, str]) -> dict[str, str]:
+    """The API server's passwords by user; none before its first start."""
+    try:
+        found = json.loads(airflow_passwords(variables).read_text(encoding="utf-8") or "{}")
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError):
+        found = None
+    if not isinstance(found, dict) or not all(isinstance(one, str) for one in found.values()):
+        raise _no_password(variables)
+    return found
+
+
+def _no_password(variables: Mapping[str, str]) -> LocalAirflowError:
+    return LocalAirflowError(
+        f"{airflow_passwords(variables)} does not hold the password of Airflow's page: "
+        "run make down, delete that file, and run make up, which makes a new one."
+    )
+
+
+def _noted(component: str, variables: Mapping[str, str]) -> tuple[int, float]:
+    pid, created = pid_file(component, variables).read_text().split()
+    return int(pid), float(created)
+
+
+def _signal(one: psutil.Process, number: signal.Signals) -> None:
     with suppress(psutil.NoSuchProcess):
-        process.send_signal(number)
+        one.send_signal(number)
 
 
-def _health(variables: Mapping[str, str]) -> str:
+def _state(variables: Mapping[str, str]) -> str:
     """``healthy``, ``starting``, or ``ended`` when a component gave up."""
     if not all(is_running(name, variables) for name in COMPONENTS):
         return "ended"
-    # Not urllib: this address must not be looked for behind the machine's proxy.
-    page = HTTPConnection(LOOPBACK, int(variables["AIRFLOW__API__PORT"]), timeout=5)
-    try:
-        page.request("GET", "/api/v2/monitor/health")
-        parts = json.loads(page.getresponse().read())
-    except (OSError, HTTPException, ValueError):
-        return "starting"
-    finally:
-        page.close()
-    wanted = ("metadatabase", "scheduler", "dag_processor", "triggerer")
-    states = [(parts.get(name) or {}).get("status") for name in wanted]
-    return "healthy" if states == ["healthy"] * len(wanted) else "starting"
+    said = health(variables)
+    return "healthy" if said and set(said.values()) == {"healthy"} else "starting"
 
 
 def _port_is_taken(port: int) -> bool:
@@ -189,11 +354,3 @@ def _port_is_taken(port: int) -> bool:
 
 def _airflow() -> list[str]:
     return [sys.executable, "-m", "airflow"]
-
-
-def _log(component: str, variables: Mapping[str, str]) -> Path:
-    return firn_home(variables) / "logs" / f"airflow-{component}.log"
-
-
-def _pid_file(component: str, variables: Mapping[str, str]) -> Path:
-    return firn_home(variables) / "run" / f"airflow-{component}.pid"

@@ -20,6 +20,7 @@ from snowflake.connector.errors import Error as SnowflakeError
 
 from include.logs import HIDDEN, secrets
 from include.monitoring.switch import monitoring_switch
+from include.orchestration.supervisor import how_it_is
 from include.warehouse.connection import (
     LOCAL_HOST,
     REPOSITORY,
@@ -87,6 +88,7 @@ def doctor(console: Console | None = None) -> int:
         _check_disk(report, settings.home)
         _check_private_key(report, settings)
         _check_warehouse(report, settings)
+        _check_airflow(report, settings)
     _check_monitoring(report)
     return 2 if report.failed else 0
 
@@ -245,6 +247,13 @@ def _check_warehouse(report: _Report, settings: ConnectionSettings) -> None:
     else:
         report.good(f"The warehouse answers: version {row[0] if row else 'unknown'}")
         _check_loader(report, settings)
+
+
+def _check_airflow(report: _Report, settings: ConnectionSettings) -> None:
+    for level, text in how_it_is(settings) or [
+        ("note", "Airflow is not running: `make up` starts it.")
+    ]:
+        {"good": report.good, "note": report.note, "bad": report.bad}[level](text)
 
 
 def _check_loader(report: _Report, settings: ConnectionSettings) -> None:

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
-from include.orchestration.environment import REPOSITORY
+from include.orchestration import local_airflow
+from include.orchestration.environment import AIRFLOW_USER, REPOSITORY
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,8 @@ def scheduler(variables: Mapping[str, str]) -> Iterator[Scheduler]:
         up = _orchestration("up", variables)
         assert up.returncode == 0, up.stderr
         url = variables["AIRFLOW__API__BASE_URL"]
-        yield Scheduler(url, _call(f"{url}/auth/token")["access_token"])
+        login = {"username": AIRFLOW_USER, "password": local_airflow.password(variables)}
+        yield Scheduler(url, _call(f"{url}/auth/token", "", "POST", login)["access_token"])
     finally:
         _orchestration("down", variables)
 

@@ -184,7 +184,8 @@ def test_a_failing_test_turns_the_models_own_task_red_under_a_scheduler(
         assert up.returncode == 0, up.stderr
         url = pipeline.variables["AIRFLOW__API__BASE_URL"]
         assert url in up.stdout
-        assert "no login" in up.stdout
+        password = local_airflow.password(pipeline.variables)
+        assert f"user admin, password {password}" in up.stdout
         family, programs = _family(pipeline), _programs(pipeline)
 
         again = _orchestration("up", pipeline)
@@ -192,7 +193,7 @@ def test_a_failing_test_turns_the_models_own_task_red_under_a_scheduler(
         assert _programs(pipeline) == programs
 
         _assert_loopback_only(family)
-        states = _states_once_red(url)
+        states = _states_once_red(url, password)
     finally:
         down = _orchestration("down", pipeline)
     assert {task: states[task] for task in GREEN} == dict.fromkeys(GREEN, "success")
@@ -268,11 +269,12 @@ def _assert_loopback_only(family: list[psutil.Process]) -> None:
     assert listening == {"127.0.0.1"}
 
 
-def _states_once_red(url: str) -> dict[str, str | None]:
+def _states_once_red(url: str, password: str) -> dict[str, str | None]:
     """Switch the DAG on, which starts its run of the last four hours; the state of each of its
     tasks once the model's task has failed.
     """
-    token = _call(f"{url}/auth/token")["access_token"]
+    login = {"username": "admin", "password": password}
+    token = _call(f"{url}/auth/token", "", "POST", login)["access_token"]
     dag = f"{url}/api/v2/dags/{DAG}"
     for attempt in Retrying(stop=stop_after_delay(60), wait=wait_fixed(1), reraise=True):
         with attempt:

@@ -131,7 +131,7 @@ def outcome(variables: dict[str, str]) -> DagRunOutcome:
 @contextmanager
 def _api_server(variables: dict[str, str]) -> Iterator[None]:
     """The part of Airflow that supervisors talk to."""
-    local_airflow._start_component("api-server", variables)
+    local_airflow.start_component("api-server", variables)
     try:
         deadline = time.monotonic() + 120
         while not local_airflow._port_is_taken(int(variables["AIRFLOW__API__PORT"])):

@@ -17,7 +17,7 @@ from sqlalchemy.engine import make_url
 
 from include.orchestration import container, local_airflow
 from include.orchestration.container import ContainerError, container_environment, read_secrets
-from include.orchestration.environment import airflow_environment
+from include.orchestration.environment import LOCAL_LOGIN, airflow_environment
 from include.orchestration.manifest import (
     BUILT_IN,
     DECISIVE,
@@ -366,6 +366,10 @@ def test_development_needs_no_account_and_no_secret() -> None:
         assert service["network_mode"] == "service:warehouse"
         assert "ports" not in service
         assert service["environment"]["FIRN_TARGET"] == "local"
+        # Its login, and no request of another site's pages.
+        assert service["environment"]["AIRFLOW__CORE__AUTH_MANAGER"] == LOCAL_LOGIN
+        assert service["environment"]["FIRN_AIRFLOW_HOSTS"] == "${FIRN_AIRFLOW_HOSTS:-}"
+        assert not any("ALL_ADMINS" in variable for variable in service["environment"])
         # What is mounted may be newer than what the image was built of.
         assert service["environment"]["FIRN_DBT_MANIFEST"] == ""
 

@@ -202,7 +202,7 @@ def hostile_index() -> str:
         [node], NOW, [SourceAge(f"source.firn.shop.{HOSTILE}", "runtime error", message=HOSTILE)]
     )
     seen = overview([SALES], history, {SALES.dag_id: artifacts}, {}, NOW)
-    common = {"now": NOW, "target": "local", "unreachable": HOSTILE}
+    common = {"now": NOW, "target": "local", "unreachable": HOSTILE, "airflow": [HOSTILE]}
     return render_index(seen, [Part(HOSTILE, "x.html", HOSTILE), Part("b", None, HOSTILE)], common)
 
 

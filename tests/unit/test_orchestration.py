@@ -16,7 +16,13 @@ import pytest
 
 from include.orchestration import local_airflow
 from include.orchestration.builds import BuildLog, NodeResult, keep_run_results, read_run_results
-from include.orchestration.environment import airflow_environment, airflow_port
+from include.orchestration.environment import (
+    airflow_environment,
+    airflow_hosts,
+    airflow_passwords,
+    airflow_port,
+)
+from include.orchestration.local_login import LocalAuthManager
 from include.orchestration.manifest import (
     ManifestError,
     ensure_manifest,
@@ -26,7 +32,9 @@ from include.orchestration.manifest import (
 )
 from include.orchestration.manifest import tests_by_owner as owners_of_tests
 from include.orchestration.single_run import DagRunOutcome
+from include.orchestration.supervisor import DELAYS, QUICK_SECONDS, Part, how_it_is
 from include.warehouse.connection import REPOSITORY, ConnectionSettings
+from tests.conftest import free_port
 
 
 @pytest.fixture
@@ -43,11 +51,28 @@ class TestEnvironment:
         assert variables["AIRFLOW__OPENLINEAGE__DISABLED"] == "True"
         assert "AIRFLOW__OPENLINEAGE__TRANSPORT" not in variables
 
-    def test_the_page_without_login_is_bound_to_this_machine(
+    def test_the_page_asks_for_a_login_and_is_bound_to_this_machine(
         self, variables: dict[str, str]
     ) -> None:
-        assert variables["AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS"] == "True"
+        assert variables["AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS"] == "False"
+        module, _, name = variables["AIRFLOW__CORE__AUTH_MANAGER"].rpartition(".")
+        assert (module, name) == (LocalAuthManager.__module__, LocalAuthManager.__name__)
         assert variables["AIRFLOW__API__HOST"] == "127.0.0.1"
+
+    def test_host_names_are_read_and_what_is_none_is_refused(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        own = {"127.0.0.1", "localhost"}
+        for text, named in {
+            "": set(),
+            " Airflow.internal, box-1,": {"airflow.internal", "box-1"},
+        }.items():
+            monkeypatch.setenv("FIRN_AIRFLOW_HOSTS", text)
+            assert airflow_hosts() == own | named
+        for text in ("*", "http://airflow.internal", "airflow:8080", "a b", "-a"):
+            monkeypatch.setenv("FIRN_AIRFLOW_HOSTS", text)
+            with pytest.raises(ValueError, match=r"FIRN_AIRFLOW_HOSTS names .* host names alone"):
+                airflow_environment()
 
     def test_processes_of_one_home_share_their_secrets_and_others_do_not_read_them(
         self, variables: dict[str, str], tmp_path: Path
@@ -305,6 +330,64 @@ class TestStop:
     def test_a_note_that_is_no_note_is_no_process(self, variables: dict[str, str]) -> None:
         self._note(variables, os.getpid(), 0).write_text("garbage")
         assert not local_airflow.is_running("scheduler", variables)
+
+    def test_what_an_ended_component_left_running_ends_too(self, variables: dict[str, str]) -> None:
+        # In a process group of its own, as Airflow's tasks are.
+        parent = (
+            "import subprocess, sys, time\n"
+            "child = subprocess.Popen(['sleep', '60'], process_group=0)\n"
+            "print(child.pid, flush=True)\n"
+            "time.sleep(60)\n"
+        )
+        with subprocess.Popen(
+            [sys.executable, "-c", parent], stdout=subprocess.PIPE, start_new_session=True
+        ) as leader:
+            assert leader.stdout
+            child = psutil.Process(int(leader.stdout.readline()))
+            self._note(variables, leader.pid, psutil.Process(leader.pid).create_time())
+            assert local_airflow.left_behind("scheduler", variables) == set()
+            leader.kill()
+        assert local_airflow.left_behind("scheduler", variables) == {child}
+        assert local_airflow.stop(variables) == []
+        assert not child.is_running()
+
+
+class TestParts:
+    """When a component that has ended is started again."""
+
+    def test_each_quick_end_in_a_row_is_waited_for_longer_and_then_it_is_given_up(self) -> None:
+        part, waits = Part(), []
+        while not part.given_up:
+            part.has_ended(now=100.0, lived=QUICK_SECONDS - 1)
+            waits.append(part.due and part.due - 100.0)
+        assert waits == [*DELAYS, None]
+        assert part.ended == len(DELAYS) + 1
+
+    def test_one_that_has_lived_for_a_while_is_started_again_for_ever(self) -> None:
+        part = Part()
+        for lived in (1.0, 1.0, 1.0, QUICK_SECONDS) * 20:
+            part.has_ended(now=100.0, lived=lived)
+            assert not part.given_up
+        assert (part.due, part.ended) == (100.0 + DELAYS[0], 80)
+
+    def test_an_airflow_that_is_gone_without_down_is_told_of(self, tmp_path: Path) -> None:
+        settings = ConnectionSettings(firn_home=tmp_path, firn_user="test")
+        assert how_it_is(settings) == []
+        TestStop._note({"FIRN_HOME": str(tmp_path)}, os.getpid(), 0)
+        [(level, text)] = how_it_is(settings)
+        assert (level, text) == (
+            "note",
+            "Airflow was started here and has ended without make down: run make up.",
+        )
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"admin": 5}', "\udcff"])
+def test_a_damaged_file_of_passwords_is_said_in_one_sentence(
+    variables: dict[str, str], text: str
+) -> None:
+    airflow_passwords(variables).write_bytes(text.encode(errors="surrogateescape"))
+    with pytest.raises(local_airflow.LocalAirflowError, match=r"passwords\.json does not hold the"):
+        local_airflow.start(variables | {"AIRFLOW__API__PORT": str(free_port())})
 
 
 def test_airflow_s_own_commands_are_about_the_airflow_of_this_home(tmp_path: Path) -> None:

@@ -1,0 +1,393 @@
+"""One real `make up`: who gets in, what a locked database does, and parts that are killed."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import httpx
+import psutil  # type: ignore[import-untyped]
+import pytest
+from rich.console import Console
+from tenacity import Retrying, stop_after_delay, wait_fixed
+
+from include.monitoring.site import build_report
+from include.orchestration import local_airflow
+from include.orchestration.environment import AIRFLOW_USER, airflow_passwords
+from include.orchestration.local_airflow import COMPONENTS, SUPERVISOR
+from include.warehouse import doctor
+from include.warehouse.connection import REPOSITORY, ConnectionSettings
+from tests.chromium import chromium
+from tests.conftest import free_port
+
+pytestmark = [pytest.mark.integration, pytest.mark.slow]
+
+DAG = "tpch__orders__4h"
+SQLITE_DEFAULT_SECONDS = 5
+LOCKED_SECONDS = 4 * SQLITE_DEFAULT_SECONDS
+
+
+@dataclass(frozen=True)
+class Up:
+    """An Airflow that `make up` has started.
+
+    Attributes:
+        environment: what the command was given.
+        said: what it printed.
+        client: asks this Airflow.
+    """
+
+    environment: dict[str, str]
+    said: str
+    client: httpx.Client
+
+    @property
+    def password(self) -> str:
+        return local_airflow.password(self.environment)
+
+    @property
+    def runs(self) -> int:
+        """How many runs there are, as the database says."""
+        file = Path(self.environment["FIRN_HOME"]) / "airflow" / "airflow.db"
+        with closing(sqlite3.connect(file, timeout=60)) as connection:
+            [(count,)] = connection.execute("select count(*) from dag_run").fetchall()
+        return int(count)
+
+    def command(self, name: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "include.orchestration", name],
+            cwd=REPOSITORY,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    def pid(self, name: str) -> int | None:
+        found = local_airflow.process(name, self.environment)
+        return found.pid if found else None
+
+    def pids(self) -> dict[str, int | None]:
+        return {name: self.pid(name) for name in (*COMPONENTS, SUPERVISOR)}
+
+    def doctor(self) -> tuple[int, str]:
+        """The exit code, and what it says of Airflow."""
+        output = io.StringIO()
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in self.environment.items():
+                patch.setenv(name, value)
+            code = doctor.doctor(Console(file=output, width=200))
+        assert self.password not in output.getvalue()
+        return code, "\n".join(one for one in output.getvalue().splitlines() if "Airflow" in one)
+
+    def login(self, password: str | None = None) -> httpx.Response:
+        body = {"username": AIRFLOW_USER, "password": password or self.password}
+        return self.client.post("/auth/token", json=body)
+
+    def bearer(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.login().json()['access_token']}"}
+
+
+@pytest.fixture(scope="module")
+def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
+    home, port = tmp_path_factory.mktemp("up"), free_port()
+    environment = os.environ | {
+        "FIRN_HOME": str(home),
+        "FIRN_LOCAL_PORT": str(free_port()),
+        "FIRN_AIRFLOW_PORT": str(port),
+        "FIRN_AIRFLOW_HOSTS": "airflow.internal",
+        "FIRN_DEMO_SCALE": "0.01",
+        "FIRN_USER": "test",
+        # Whatever somebody has set for another Airflow.
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
+    }
+    url = f"http://127.0.0.1:{port}"
+    with httpx.Client(base_url=url, trust_env=False, timeout=60) as client:
+        airflow = Up(environment, "", client)
+        try:
+            started = airflow.command("up")
+            assert started.returncode == 0, started.stderr
+            yield Up(environment, started.stdout, client)
+        finally:
+            airflow.command("down")
+    assert not local_airflow.runs(environment)
+
+
+@pytest.fixture(scope="module")
+def locked(up: Up) -> Iterator[tuple[dict[str, int | None], threading.Thread]]:
+    """Another process's hold on Airflow's database, which lasts while requests are refused."""
+    before, held = up.pids(), threading.Event()
+
+    def hold() -> None:
+        file = Path(up.environment["FIRN_HOME"]) / "airflow" / "airflow.db"
+        with closing(sqlite3.connect(file, timeout=60, isolation_level=None)) as connection:
+            connection.execute("begin exclusive")
+            held.set()
+            time.sleep(LOCKED_SECONDS)
+            connection.execute("rollback")
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    assert held.wait(70)
+    yield before, thread
+    thread.join()
+
+
+# -- who gets in -----------------------------------------------------------------------------------
+
+
+def test_up_prints_a_login_of_this_installation_that_nobody_else_can_read(up: Up) -> None:
+    address = f"http://127.0.0.1:{up.environment['FIRN_AIRFLOW_PORT']}"
+    assert f"{address}  (user {AIRFLOW_USER}, password {up.password})" in up.said
+    assert len(up.password) >= 16
+    file = airflow_passwords(up.environment)
+    assert file.stat().st_mode & 0o777 == 0o600
+    logs = Path(up.environment["FIRN_HOME"]) / "logs"
+    assert not [log for log in logs.rglob("*.log") if up.password in log.read_text()]
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({}, 401),
+        ({"Authorization": "Bearer made.up.token"}, 403),
+        ({"Cookie": "_token=made.up.token"}, 403),
+        ({"Host": "evil.example"}, 403),
+        ({"Host": "evil.example:8080"}, 403),
+        ({"Host": "127.0.0.1.evil.example"}, 403),
+        ({"Host": "user@127.0.0.1"}, 403),
+        ({"Host": ""}, 403),
+        ({"Origin": "http://evil.example"}, 403),
+        ({"Origin": "null"}, 403),
+        # A page of another program of this machine.
+        ({"Origin": "http://127.0.0.1:3000"}, 403),
+    ],
+    ids=lambda value: ",".join(map(": ".join, value.items())) if isinstance(value, dict) else None,
+)
+def test_without_the_login_or_from_elsewhere_nothing_is_read_and_nothing_started(
+    up: Up, locked: object, headers: dict[str, str], status: int
+) -> None:
+    before = up.runs
+    assert up.client.get("/api/v2/dags", headers=headers).status_code == status
+    run = {"logical_date": None}
+    started = up.client.post(f"/api/v2/dags/{DAG}/dagRuns", json=run, headers=headers)
+    assert started.status_code == status
+    assert up.runs == before
+    if {"Host", "Origin"} & set(headers):
+        # Neither the page nor the part that tasks talk to.
+        assert up.client.get("/", headers=headers).status_code == 403
+        assert up.client.get("/execution/health", headers=headers).status_code == 403
+
+
+def test_a_wrong_password_gives_no_token(up: Up, locked: object) -> None:
+    assert up.login("made-up-word").status_code == 401
+    assert up.client.get("/auth/token").status_code == 403
+
+
+def test_a_login_gives_a_token_and_a_session_that_other_sites_cannot_use(
+    up: Up, locked: tuple[object, threading.Thread]
+) -> None:
+    token = up.login().json()["access_token"]
+    session = {"Cookie": f"_token={token}"}
+    path, run = f"/api/v2/dags/{DAG}/dagRuns", {"logical_date": None}
+    locked[1].join()
+    before = up.runs
+    for origin in ("http://evil.example", "null"):
+        refused = up.client.post(path, json=run, headers=session | {"Origin": origin})
+        assert refused.status_code == 403
+    assert up.runs == before
+
+    own = str(up.client.base_url).rstrip("/")
+    for count, headers in enumerate(
+        (
+            {"Authorization": f"Bearer {token}"},
+            session | {"Origin": own},
+            # A name that was allowed, as of a tunnel's other end.
+            session | {"Host": "airflow.internal:9000", "Origin": "http://airflow.internal:9000"},
+        ),
+        start=1,
+    ):
+        started = up.client.post(path, json=run, headers=headers)
+        assert started.status_code == 200, started.text
+        assert up.runs == before + count
+
+
+def test_a_browser_logs_in_and_a_form_of_another_site_changes_nothing(
+    up: Up, locked: tuple[object, threading.Thread], tmp_path: Path
+) -> None:
+    own = str(up.client.base_url).rstrip("/")
+
+    class OtherSite(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Type", "text/html")
+            self.end_headers()
+            self.wfile.write(
+                f"<form method=post action='{own}/api/v2/dags/{DAG}/dagRuns'></form>".encode()
+            )
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    locked[1].join()
+    with (
+        chromium(tmp_path) as browser,
+        ThreadingHTTPServer(("127.0.0.1", 0), OtherSite) as other,
+    ):
+        threading.Thread(target=other.serve_forever, daemon=True).start()
+        waiting = Retrying(stop=stop_after_delay(60), wait=wait_fixed(0.3), reraise=True)
+
+        def fill_in() -> None:
+            user, password = browser.driver.find_elements("css selector", "input")
+            user.send_keys(AIRFLOW_USER)
+            password.send_keys(up.password + "\n")
+
+        def shown() -> None:
+            asked = "return (await fetch('/api/v2/dags?limit=1')).status"
+            assert browser.run(asked) == 200
+
+        browser.driver.get(f"{own}/")
+        waiting(fill_in)
+        waiting(shown)
+        assert browser.driver.get_cookie("_token")
+        before = up.runs
+        # The cookie is sent: to the browser another port is the same site.
+        browser.driver.get(f"http://127.0.0.1:{other.server_port}/")
+        browser.run("document.forms[0].submit()")
+
+        def refused() -> None:
+            assert "A page of another site" in browser.driver.page_source
+
+        waiting(refused)
+        other.shutdown()
+    assert up.runs == before
+
+
+# -- parts that end --------------------------------------------------------------------------------
+
+
+def test_parts_survive_a_lock_that_lasts_longer_than_sqlite_waits(
+    up: Up, locked: tuple[dict[str, int | None], threading.Thread]
+) -> None:
+    before, lock = locked
+    lock.join()
+    time.sleep(2)
+    assert None not in before.values()
+    assert up.pids() == before
+
+
+def wait_for_another(up: Up, name: str, pid: int) -> int:
+    for attempt in Retrying(stop=stop_after_delay(60), wait=wait_fixed(0.05), reraise=True):
+        with attempt:
+            found = up.pid(name)
+            assert found not in (None, pid)
+    assert found
+    return found
+
+
+def test_a_killed_scheduler_is_started_again_and_its_children_end(up: Up, locked: object) -> None:
+    pid = up.pid("scheduler")
+    assert pid
+    children = psutil.Process(pid).children(recursive=True)
+    os.kill(pid, signal.SIGKILL)
+    new = wait_for_another(up, "scheduler", pid)
+    assert not [child for child in children if child.is_running()]
+
+    def well() -> None:
+        found, text = up.doctor()
+        assert found == 0, text
+        assert "scheduler ended at " in text, text
+
+    Retrying(stop=stop_after_delay(120), wait=wait_fixed(1), reraise=True)(well)
+    assert up.pid("scheduler") == new
+    log = local_airflow.log_file("scheduler", up.environment).read_text(errors="replace")
+    assert log.count("Starting the scheduler") == 2, "the first one's last words are lost"
+
+
+def test_a_part_that_always_ends_is_given_up_and_doctor_and_report_say_so(
+    up: Up, locked: object, tmp_path: Path
+) -> None:
+    pid = up.pid("triggerer")
+    assert pid
+    seen = ""
+    for attempt in range(5):
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+        if attempt == 3:
+            _, seen = up.doctor()
+        if attempt < 4:
+            pid = wait_for_another(up, "triggerer", pid)
+    assert "Airflow's triggerer has ended" in seen
+    assert "It is started again in a moment" in seen
+    sentence = (
+        "Airflow's triggerer ended 5 times in a row within 60 seconds of its start and is not "
+        "started again"
+    )
+
+    def told() -> None:
+        log = local_airflow.log_file(SUPERVISOR, up.environment).read_text()
+        assert sentence in log
+
+    Retrying(stop=stop_after_delay(30), wait=wait_fixed(0.5), reraise=True)(told)
+    code, text = up.doctor()
+    assert code == 2
+    assert f"missing  {sentence}" in text
+    assert up.pid("triggerer") is None
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in up.environment.items():
+            patch.setenv(name, value)
+        made = build_report(tmp_path / "report", ConnectionSettings(), with_dbt_docs=False)
+    assert any(sentence in one for one in made.airflow)
+    assert sentence in made.index.read_text().replace("&#39;", "'")
+
+
+def test_up_starts_what_was_given_up_and_the_supervisor_if_that_was_killed(
+    up: Up, locked: object
+) -> None:
+    before = up.pids()
+    supervisor = before[SUPERVISOR]
+    assert supervisor
+    os.kill(supervisor, signal.SIGKILL)
+    code, text = up.doctor()
+    assert code == 2
+    assert "Airflow's supervisor has ended" in text
+
+    again = up.command("up")
+    assert again.returncode == 0, again.stderr
+    after = up.pids()
+    assert None not in after.values()
+    unchanged = {"api-server", "scheduler", "dag-processor"}
+    assert {name: after[name] for name in unchanged} == {name: before[name] for name in unchanged}
+    code, text = up.doctor()
+    assert code == 0, text
+    assert "all its parts are well" in text
+
+
+def test_down_ends_all_of_it(up: Up) -> None:
+    family = {
+        one
+        for pid in up.pids().values()
+        if pid
+        for one in (psutil.Process(pid), *psutil.Process(pid).children(recursive=True))
+    }
+    assert family
+    down = up.command("down")
+    assert f"Stopped Airflow ({SUPERVISOR}, api-server" in down.stdout
+    assert not [one for one in family if one.is_running()]
+    assert "Airflow is not running: `make up` starts it" in up.doctor()[1]
+    # Its notes of killed parts are gone too.
+    left = (Path(up.environment["FIRN_HOME"]) / "run").glob("airflow-*")
+    assert not [json.dumps(str(one)) for one in left]
