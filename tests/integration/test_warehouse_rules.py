@@ -417,7 +417,7 @@ class TestTables:
             return sql.value(f"select system$last_change_commit_time('{sql.schema}.{name}')")
 
         made = seen()
-        assert abs(datetime.datetime.now().timestamp() - made / 1e9) < 60
+        assert abs(datetime.datetime.now(datetime.UTC).timestamp() - made / 1e9) < 60
         for nothing in (
             "select * from t",
             "insert into t select 1 where false",

@@ -175,7 +175,8 @@ SELECT
     regexp_replace(grantee, ' [^ ]*$', '') AS "GRANTED_TO", {literal(database)} AS "OBJECT_CATALOG",
     nullif(split_part(object_name, '.', 2), '') AS "OBJECT_SCHEMA",
     split_part(object_name, '.', -1) AS "OBJECT_NAME", object_kind AS "OBJECT_TYPE",
-    privilege AS "PRIVILEGE_TYPE", CASE WHEN grant_option THEN 'YES' ELSE 'NO' END AS "IS_GRANTABLE",
+    privilege AS "PRIVILEGE_TYPE",
+    CASE WHEN grant_option THEN 'YES' ELSE 'NO' END AS "IS_GRANTABLE",
     created AS "CREATED"
 FROM _fs_global._firn.grants
 WHERE split_part(object_name, '.', 1) = {literal(database.upper())}
