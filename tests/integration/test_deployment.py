@@ -11,8 +11,10 @@ from random import Random
 
 import psutil
 import pytest
+import typer.testing
 from tenacity import Retrying, stop_after_delay, wait_fixed
 
+from include.deployment import __main__ as commands
 from include.deployment import artifacts, checks, databases, records, run
 from include.deployment.dbt import Dbt, plan
 from include.deployment.errors import DeploymentError
@@ -197,10 +199,10 @@ class TestOneAfterTheOther:
         assert "--yes" in said
         assert sha_in_production(settings) == SHAS[1]
 
-    def test_no_row_is_lost_whenever_it_is_committed(self, settings, place, sql, monkeypatch):
+    def test_no_row_is_lost_whenever_it_is_committed(self, settings, place, sql):
         """An open transaction ends around the swap of a roll-back; its row stays in production."""
         sql("delete from ANALYTICS.INTERMEDIATE.INT_SMALL where id > 70")
-        random = Random(campaign.SEED)
+        random = Random(campaign.SEED)  # noqa: S311
         book, moments = Book(settings), list[str]()
         with book.alone(), run._cursor(settings, book) as cursor:
             for number in range(100, 100 + campaign.size(8, 300)):
@@ -404,24 +406,18 @@ class TestOneAfterTheOther:
     @pytest.mark.usefixtures("settings")
     def test_the_commands(self):
         def command(*arguments):
-            return subprocess.run(
-                [sys.executable, "-m", "include.deployment", *arguments],
-                cwd=REPOSITORY,
-                capture_output=True,
-                text=True,
-                check=False,
-            )
+            return typer.testing.CliRunner().invoke(commands.app, arguments)
 
         status = command("status")
-        assert status.returncode == 0
+        assert status.exit_code == 0
         assert f"ANALYTICS: built from {SHAS[1]}" in status.stdout
         assert f"ANALYTICS_STAGING: built from {SHAS[7]}" in status.stdout
         refused = command("deploy", "--sha", "abc")
-        assert refused.returncode == 2
+        assert refused.exit_code == 2
         assert "40 hexadecimal digits" in refused.stderr
-        assert command("rollback").returncode == 2
+        assert command("rollback").exit_code == 2
         forward = command("rollback", "--yes")
-        assert forward.returncode == 0, forward.stderr
+        assert forward.exit_code == 0, forward.stderr
         assert f"Rolled back to {SHAS[7]}" in forward.stdout
 
     def test_a_part_of_a_commit_is_not_the_whole(self, settings, project, sql):

@@ -493,6 +493,9 @@ class TestTables:
             ("ROLE", role, sql.schema, sql.schema, "SCHEMA", "USAGE"),
         ]
         sql(f"drop role {role}")
+        sql(f"create role {role}")
+        assert sql(f"show grants to role {role}") == [], "a role takes its grants along"
+        sql(f"drop role {role}")
 
 
 class TestCatalogue:

@@ -58,7 +58,7 @@ def test_a_right_that_could_not_be_renewed_is_given_up_before_it_is_taken(
     clean_environment: pytest.MonkeyPatch,
 ) -> None:
     now = time.monotonic()
-    clean_environment.setattr(records.time, "monotonic", lambda: now)
+    clean_environment.setattr("time.monotonic", lambda: now)
     book = Book(ConnectionSettings())
     book.check()
     book._renewed = now - records.SILENT_SECONDS + 20

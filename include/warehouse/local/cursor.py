@@ -310,11 +310,11 @@ class LocalCursor(FakeSnowflakeCursor):
         rows = self._rowcount or 0
         if len(parts) > 1:
             return max(rows, 1)
-        table = self._arrow_table
-        if isinstance(parts[0], exp.Copy) and table is not None:
+        if isinstance(parts[0], exp.Copy):
             # It answers with a row for each file.
-            loaded = "rows_loaded" in table.column_names and table.column("rows_loaded")
-            return sum(int(one or 0) for one in loaded.to_pylist()) if loaded else 0
+            table: Any = self.arrow
+            loaded = table.column("rows_loaded") if "rows_loaded" in table.column_names else []
+            return sum(int(one.as_py() or 0) for one in loaded)
         return rows
 
     def _prepared(self, statement: Expr) -> Expr:
