@@ -188,6 +188,7 @@ def _deploy(
 
     book.at("clone")
     say(f"Copying {PRODUCTION} to {STAGING}")
+    book.still_alone()
     with _cursor(settings, book) as cursor:
         before = databases.state(cursor, PRODUCTION)
         databases.clone_production(cursor, settings, build)
@@ -241,13 +242,13 @@ def _check_grants(cursor: SnowflakeCursor, wanted: Wanted, say: Say) -> None:
     """Refuse what a swap would do to grants that nobody has declared, or say it."""
     if not (found := grants.foreign(cursor)):
         return
-    listed = "; ".join(found)
+    each = "; ".join(found)
     if wanted.accept_grants:
-        say(f"Grants that change with the swap: {listed}")
+        say(f"Grants that change with the swap: {each}")
         return
     raise DeploymentError(
         f"These grants are not declared, and the swap would take away those on {PRODUCTION} and "
-        f"put those on {STAGING} in their place: {listed}. Declare them in "
+        f"put those on {STAGING} in their place: {each}. Declare them in "
         "include/warehouse/setup/declaration.py and run `python -m include.warehouse setup`, "
         "revoke them, or deploy with --accept-grants. Production is as it was."
     )
