@@ -60,11 +60,22 @@ def deploy_command(
     again: Annotated[
         bool, typer.Option("--again", help="Also if production is built from this commit.")
     ] = False,
+    accept_grants: Annotated[
+        bool,
+        typer.Option(
+            "--accept-grants", help="Swap although grants that nobody has declared change with it."
+        ),
+    ] = False,
 ) -> None:
     """Build the checked-out commit beside production, test it, and let the two change names."""
     with _one_sentence():
         wanted = Wanted(
-            sha or checked_out(REPOSITORY), domain or (), accept or (), despite_changes, again
+            sha or checked_out(REPOSITORY),
+            domain or (),
+            accept or (),
+            despite_changes,
+            again,
+            accept_grants,
         )
         settings = get_settings()
         _tell(deploy(wanted, settings, publish=_publisher(settings), say=console.print))
@@ -97,7 +108,7 @@ def status() -> None:
                     said += "" if build.is_complete else ", unfinished"
                 console.print(f"{database}: {said}")
         if holder:
-            console.print(f"{holder[0]} by {holder[1]} goes on, last heard of {holder[2]} s ago")
+            console.print(f"{holder}.")
         if paused:
             console.print(
                 f"Paused by a deployment: {', '.join(paused)}. "
@@ -123,15 +134,19 @@ def status() -> None:
 
 
 @app.command()
-def unlock() -> None:
-    """Let another deployment begin, where the one that goes on is known to be dead.
+def unlock(
+    force: Annotated[
+        bool, typer.Option("--force", help="Also one that is alive: it ends its dbt and stops.")
+    ] = False,
+) -> None:
+    """Let another deployment begin, where the one that goes on is dead.
 
     Pipelines that it has paused are resumed.
     """
     with _one_sentence():
         book = Book(get_settings())
-        freed = book.unlock()
-        console.print(f"{freed} gives way." if freed else "No deployment goes on.")
+        freed = book.unlock(force=force)
+        console.print(f"{freed}. It gives way." if freed else "No deployment goes on.")
         pipelines = Pipelines(DeploymentSettings().airflow, book, console.print)
         pipelines.recall()
         pipelines.resume()

@@ -7,6 +7,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from snowflake.connector.errors import ProgrammingError
+from tenacity import Retrying, retry_if_exception, stop_after_attempt
+
 from include.warehouse.catalogue import databases
 from include.warehouse.setup import grants_of_database, grants_of_schema
 from include.warehouse.setup.declaration import configured_prefix
@@ -22,6 +25,7 @@ SCHEMA = "DEPLOYMENT"
 MARKER = f"{SCHEMA}.BUILD"
 """The table in each database that says which deployment has built it. It goes along in a swap."""
 
+QUOTE = '"'
 _LEFT_ALONE = ("INFORMATION_SCHEMA", "PUBLIC", SCHEMA)
 
 
@@ -120,40 +124,69 @@ def _schemas(cursor: SnowflakeCursor, database: str) -> list[str]:
     return sorted(str(row[names.index("name")]) for row in cursor.fetchall())
 
 
-def state(cursor: SnowflakeCursor, database: str) -> dict[str, str]:
-    """When each table and view was last changed, by schema and name."""
+def relations(cursor: SnowflakeCursor, database: str) -> dict[tuple[str, str], bool]:
+    """The tables and views of a database by schema and name, and whether each holds rows itself."""
     excluded = ", ".join(f"'{schema}'" for schema in _LEFT_ALONE)
     cursor.execute(
-        "select table_schema || '.' || table_name, to_varchar(last_altered, "
-        f"'YYYY-MM-DD HH24:MI:SS.FF6') from {database}.INFORMATION_SCHEMA.TABLES"
-        f" where table_schema not in ({excluded})"
+        "select table_schema, table_name, table_type = 'BASE TABLE'"
+        f" from {database}.INFORMATION_SCHEMA.TABLES where table_schema not in ({excluded})"
     )
-    return {str(row[0]): str(row[1]) for row in cursor.fetchall()}
+    return {(str(row[0]), str(row[1])): bool(row[2]) for row in cursor.fetchall()}
+
+
+def state(cursor: SnowflakeCursor, database: str) -> dict[str, str]:
+    """The last change that was committed to each table, by schema and name; views have none.
+
+    What stands for a change can be compared with itself alone. It goes along with a table whose
+    database changes its name, and statements without effect, comments, and Snowflake's own work
+    in the background leave it as it is.
+    """
+    for attempt in Retrying(
+        stop=stop_after_attempt(LOOKS), retry=retry_if_exception(_is_gone), reraise=True
+    ):
+        with attempt:
+            there = relations(cursor, database)
+            found = {name: "" for name, holds_rows in there.items() if not holds_rows}
+            tables = sorted(there.keys() - found.keys())
+            if tables:
+                # A name must be a constant, so that they cannot come out of the catalogue itself.
+                each = ", ".join(["system$last_change_commit_time(%s)"] * len(tables))
+                cursor.execute(f"select {each}", [_name(database, *one) for one in tables])
+                [times] = cursor.fetchall()
+                found |= {one: str(time) for one, time in zip(tables, times, strict=True)}
+    return {".".join(name): time for name, time in found.items()}
+
+
+LOOKS, OBJECT_IS_GONE = 5, 2003
+
+
+def _is_gone(error: BaseException) -> bool:
+    """Whether a table was dropped after the catalogue had named it."""
+    return isinstance(error, ProgrammingError) and error.errno == OBJECT_IS_GONE
 
 
 def changed(before: Mapping[str, str], after: Mapping[str, str]) -> list[str]:
-    """The relations that were written, made or dropped in between."""
+    """The tables that were written, and the relations that were made or dropped in between."""
     return sorted(name for name in {*before, *after} if before.get(name) != after.get(name))
 
 
 def count_rows(
-    cursor: SnowflakeCursor, database: str, relations: Iterable[tuple[str, str]]
+    cursor: SnowflakeCursor, database: str, wanted: Iterable[tuple[str, str]]
 ) -> dict[str, int]:
     """The rows of some tables and views, by schema and name as they are given, of those there are.
 
     Args:
         cursor: of any session.
         database: the one that is looked into.
-        relations: schema and name of each, in upper case.
+        wanted: schema and name of each, in upper case.
     """
-    there = state(cursor, database)
-    wanted = [f"{schema}.{name}" for schema, name in relations if f"{schema}.{name}" in there]
-    if not wanted:
+    there = relations(cursor, database)
+    counted = [one for one in wanted if one in there]
+    if not counted:
         return {}
     cursor.execute(
-        " union all ".join(
-            f"select '{one}', count(*) from {_name(database, *one.split('.'))}" for one in wanted
-        )
+        " union all ".join(f"select %s, count(*) from {_name(database, *one)}" for one in counted),
+        [".".join(one) for one in counted],
     )
     return {str(row[0]): int(row[1]) for row in cursor.fetchall()}
 
@@ -164,4 +197,4 @@ def swap(cursor: SnowflakeCursor) -> None:
 
 
 def _name(*parts: str) -> str:
-    return ".".join([parts[0], *(f'"{part}"' for part in parts[1:])])
+    return ".".join([parts[0], *(f'"{part.replace(QUOTE, 2 * QUOTE)}"' for part in parts[1:])])

@@ -9,7 +9,8 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,10 @@ IN_STAGING = "FIRN_BUILD_STAGING"
 
 PR_SET_PDEATHSIG = 1
 """From Linux's sys/prctl.h."""
+
+CHECK_SECONDS = 0.5
+END_SECONDS = 10.0
+"""How long a program may take to end before it is killed."""
 
 _NAMED = re.compile(rf'\b(?:{PRODUCTION}|{STAGING})"?\s*\.', re.IGNORECASE)
 
@@ -59,11 +64,15 @@ class Dbt:
     Args:
         settings: which warehouse; its target is prod.
         folder: where the files go, `production/` for what names production, `staging/` else.
+        check: raises an error when dbt is to end.
     """
 
-    def __init__(self, settings: ConnectionSettings, folder: Path) -> None:
+    def __init__(
+        self, settings: ConnectionSettings, folder: Path, check: Callable[[], None]
+    ) -> None:
         self.settings = settings
         self.folder = folder
+        self.check = check
         self.switch = monitoring_switch()
 
     @property
@@ -152,24 +161,52 @@ class Dbt:
             "--log-path": str(target),
         }
         command += tuple(word for option in options.items() for word in option)
-        return run_while_alive([dbt_executable(), "--no-use-colors", *command], variables)
+        command = (dbt_executable(), "--no-use-colors", *command)
+        return run_while_alive(command, variables, self.check)
 
 
-def run_while_alive(command: Sequence[str], variables: Mapping[str, str]) -> int:
+def run_while_alive(
+    command: Sequence[str], variables: Mapping[str, str], check: Callable[[], None]
+) -> int:
     """Run a program that ends with this process, also where that is killed; its exit code.
 
-    A dbt that goes on for a deployment that is dead would write into the copy of the next one. Only
-    Linux can be told so.
+    A dbt that goes on for a deployment that is dead, or has lost its right, would write into the
+    copy of the next one. Only Linux can be told to end a child with its parent.
+
+    Args:
+        command: the program and its arguments.
+        variables: its environment.
+        check: is called all the time; when it raises an error, the program and its children end.
     """
     # Loaded here, so that nothing is imported between fork and exec.
     libc = ctypes.CDLL(None) if sys.platform == "linux" else None
 
     def end_with_parent() -> None:
+        # Where this process ignores it, as in the background of a script, a child would, too.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
         if libc:
             libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
-    done = subprocess.run(command, env=variables, check=False, preexec_fn=end_with_parent)
-    return done.returncode
+    with subprocess.Popen(
+        command, env=variables, preexec_fn=end_with_parent, process_group=0
+    ) as process:
+        try:
+            while True:
+                with suppress(subprocess.TimeoutExpired):
+                    return process.wait(CHECK_SECONDS)
+                check()
+        except BaseException:
+            _end_group(process)
+            raise
+
+
+def _end_group(process: subprocess.Popen[bytes]) -> None:
+    """End a program and its children: as from a keyboard, so that dbt cancels its statements."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGINT)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(END_SECONDS)
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 def plan(

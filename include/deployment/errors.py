@@ -5,3 +5,7 @@ from __future__ import annotations
 
 class DeploymentError(RuntimeError):
     """It was not done; the message says why, what production is now, and what to do."""
+
+
+class LostError(DeploymentError):
+    """Another deployment has the right by now, or may have it; this one changes nothing more."""

@@ -134,6 +134,7 @@ class Pipelines:
         told: list[str] = []
 
         def busy() -> list[str]:
+            self.book.check()
             found = api.busy(dags, BUSY)
             if found and found != told:
                 told[:] = found

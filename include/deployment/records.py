@@ -11,6 +11,7 @@ import json
 import secrets
 import socket
 import threading
+import time
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from snowflake.connector.errors import Error as SnowflakeError
 
-from include.deployment.errors import DeploymentError
+from include.deployment.errors import DeploymentError, LostError
 from include.warehouse.connection import (
     ConnectionSettings,
     WarehouseUnreachableError,
@@ -32,9 +33,16 @@ if TYPE_CHECKING:
 DEPLOYMENTS = "RAW.META.DEPLOYMENTS"
 LOCK = "RAW.META.DEPLOYMENT_LOCK"
 PAUSED = "RAW.META.DEPLOYMENT_PAUSED"
-RENEW_SECONDS = 15.0
+RENEW_SECONDS = 5.0
+ALIVE_SECONDS = 30
+"""A deployment that has renewed its right so recently is alive: `unlock` leaves it the right."""
 SILENT_SECONDS = 120
 """A deployment that has not renewed its right for so long is dead; the next one takes over."""
+GIVE_UP_SECONDS = SILENT_SECONDS - 20
+"""A deployment that could not renew its right for so long counts it as lost, before it is taken."""
+
+STARTED = "%Y%m%dT%H%M%S%f"
+"""How the name of a deployment begins: when it began, so that a later one has a greater one."""
 
 Kind = Literal["deploy", "rollback"]
 Status = Literal["running", "deployed", "failed", "abandoned"]
@@ -52,6 +60,7 @@ _COLUMNS = """
     host varchar not null,
     row_counts varchar,
     state varchar,
+    replaced_state varchar,
     started_at timestamp_ntz not null,
     finished_at timestamp_ntz
 """
@@ -72,7 +81,8 @@ class Record:
         reason: why it ended there, or what is left to do.
         who: the user and machine that ran it.
         row_counts: rows of each mart that was compared, by name.
-        state: when each table of what it brings was last changed, at the swap, by name.
+        state: the last change of each table of what it brings, at the swap, by name.
+        replaced_state: the same of what it replaces.
         started_at: in UTC.
     """
 
@@ -87,7 +97,31 @@ class Record:
     who: str
     row_counts: Mapping[str, int]
     state: Mapping[str, str]
+    replaced_state: Mapping[str, str]
     started_at: datetime
+
+
+@dataclass(frozen=True)
+class Holder:
+    """The deployment that goes on.
+
+    Attributes:
+        deployment_id: names it.
+        who: the user and machine that runs it.
+        since: when it began, in UTC.
+        silent: seconds since it was last heard of.
+    """
+
+    deployment_id: str
+    who: str
+    since: datetime
+    silent: int
+
+    def __str__(self) -> str:
+        return (
+            f"Deployment {self.deployment_id} by {self.who} has gone on since "
+            f"{self.since:%Y-%m-%d %H:%M} UTC and was last heard of {self.silent} seconds ago"
+        )
 
 
 class Book:
@@ -100,7 +134,10 @@ class Book:
     def __init__(self, settings: ConnectionSettings) -> None:
         self.settings = settings
         self._ended = threading.Event()
-        self.deployment_id = f"{datetime.now(UTC):%Y%m%dT%H%M%S%f}_{secrets.token_hex(3)}"
+        self._lost = threading.Event()
+        self._renewed: float | None = None
+        self.step = ""
+        self.deployment_id = f"{datetime.now(UTC):{STARTED}}_{secrets.token_hex(3)}"
         self.who = getpass.getuser()
         self.host = socket.gethostname()
 
@@ -121,13 +158,19 @@ class Book:
         """Make the tables, unless they are there."""
         with self._cursor() as cursor:
             cursor.execute(
-                "select table_name from RAW.INFORMATION_SCHEMA.TABLES"
+                "select table_name, column_name from RAW.INFORMATION_SCHEMA.COLUMNS"
                 " where table_schema = 'META' and table_name like 'DEPLOYMENT%'"
             )
-            if len(cursor.fetchall()) == 3:
+            there = {(str(row[0]), str(row[1])) for row in cursor.fetchall()}
+            newest = (DEPLOYMENTS.rpartition(".")[2], "REPLACED_STATE")
+            if newest in there and len({table for table, _ in there}) == 3:
                 return
             cursor.execute("create schema if not exists RAW.META")
             cursor.execute(f"create table if not exists {DEPLOYMENTS} ({_COLUMNS})")
+            # An earlier version has made it without.
+            cursor.execute(
+                f"alter table {DEPLOYMENTS} add column if not exists replaced_state varchar"
+            )
             cursor.execute(
                 f"create table if not exists {LOCK}"
                 " (holder varchar, who varchar, renewed_at timestamp_ntz)"
@@ -147,6 +190,7 @@ class Book:
             DeploymentError: another one goes on.
         """
         self.create()
+        began = time.monotonic()
         with self._cursor() as cursor:
             cursor.execute(
                 f"insert into {LOCK} select null, null, null"
@@ -165,12 +209,12 @@ class Book:
                 },
             )
             if not cursor.rowcount:
-                holder, who, seconds = self.holder() or ("another", "somebody", 0)
                 raise DeploymentError(
-                    f"Deployment {holder} by {who} goes on, last heard of {seconds} seconds ago: "
-                    "wait for it. If it was killed, it gives way two minutes after that; "
-                    "`python -m include.deployment unlock` does not wait. Production is as it was."
+                    f"{self.holder() or 'Another deployment goes on'}: wait for it. If it was "
+                    "killed, it gives way two minutes after that; `python -m include.deployment "
+                    "unlock` does not wait. Production is as it was."
                 )
+        self._renewed = began
         renewing = threading.Thread(target=self._keep_renewing, daemon=True)
         renewing.start()
         try:
@@ -182,51 +226,94 @@ class Book:
                 self._release(self.deployment_id)
 
     def _keep_renewing(self) -> None:
-        while not self._ended.wait(RENEW_SECONDS):
+        while not self._ended.is_set() and not self._lost.is_set():
             # One that fails is tried again; the right lasts for several of them.
-            with suppress(SnowflakeError, WarehouseUnreachableError, DeploymentError):
-                self.still_alone()
+            with suppress(SnowflakeError, WarehouseUnreachableError), self._cursor() as cursor:
+                while not self._ended.wait(RENEW_SECONDS) and not self._lost.is_set():
+                    self._renew(cursor)
+            self._ended.wait(RENEW_SECONDS)
+
+    def _renew(self, cursor: SnowflakeCursor) -> None:
+        began = time.monotonic()
+        cursor.execute(
+            f"update {LOCK} set renewed_at = sysdate() where holder = %(me)s",
+            {"me": self.deployment_id},
+        )
+        if cursor.rowcount:
+            self._renewed = began
+        else:
+            self._lost.set()
 
     def still_alone(self) -> None:
         """Renew the right.
 
         Raises:
-            DeploymentError: somebody else has it by now.
+            LostError: somebody else has it by now.
         """
         with self._cursor() as cursor:
-            cursor.execute(
-                f"update {LOCK} set renewed_at = sysdate() where holder = %(me)s",
-                {"me": self.deployment_id},
-            )
-            if not cursor.rowcount:
-                raise DeploymentError(
-                    "Another deployment took over, as this one was silent for too long, or was "
-                    "told to by `unlock`. Look at `python -m include.deployment status`."
-                )
+            self._renew(cursor)
+        self.check()
 
-    def holder(self) -> tuple[str, str, int] | None:
-        """Which deployment goes on, by whom, and how many seconds ago it was last heard of."""
+    def check(self) -> None:
+        """Say so if the right is known to be lost; asks nobody, so it can be called often.
+
+        Raises:
+            LostError: somebody else has it, or may take it, as it could not be renewed for so long.
+        """
+        if self._lost.is_set():
+            raise LostError(
+                "Another deployment took over, as this one was silent for too long, or was "
+                "told to by `unlock`. Look at `python -m include.deployment status`."
+            )
+        if self._renewed is not None and time.monotonic() - self._renewed > GIVE_UP_SECONDS:
+            raise LostError(
+                f"The warehouse did not answer for {GIVE_UP_SECONDS} seconds, so that another "
+                "deployment may take over. Look at `python -m include.deployment status`."
+            )
+
+    def holder(self) -> Holder | None:
+        """Which deployment goes on; None if none does."""
         with self._cursor() as cursor:
             cursor.execute(
                 f"select holder, who, datediff(second, renewed_at, sysdate()) from {LOCK}"
                 " where holder is not null limit 1"
             )
             row = cursor.fetchone()
-        return (str(row[0]), str(row[1]), int(row[2])) if isinstance(row, tuple) else None
+        if not isinstance(row, tuple):
+            return None
+        since = datetime.strptime(str(row[0]).partition("_")[0], STARTED).replace(tzinfo=UTC)
+        return Holder(str(row[0]), str(row[1]), since, int(row[2]))
 
-    def unlock(self) -> str | None:
-        """Take the right away from whoever has it; gives the deployment that had it."""
+    def unlock(self, *, force: bool = False) -> Holder | None:
+        """Take the right away from whoever has it; gives the deployment that had it.
+
+        Args:
+            force: also from one that is alive.
+
+        Raises:
+            DeploymentError: it is alive.
+        """
         self.create()
         held = self.holder()
-        if held:
-            self._release(held[0])
-        return held[0] if held else None
+        if held and not self._release(held.deployment_id, 0 if force else ALIVE_SECONDS):
+            held = self.holder()
+            if held:
+                raise DeploymentError(
+                    f"{held}, so it is alive: wait for it, or end it where it runs. `unlock "
+                    "--force` takes its right away all the same: it then ends its dbt and changes "
+                    "nothing more."
+                )
+        return held
 
-    def _release(self, holder: str) -> None:
+    def _release(self, holder: str, silent: int = 0) -> bool:
+        """Take the right away if nothing was heard for so many seconds; whether that was done."""
         with self._cursor() as cursor:
             cursor.execute(
-                f"update {LOCK} set holder = null where holder = %(holder)s", {"holder": holder}
+                f"update {LOCK} set holder = null where holder = %(holder)s"
+                " and renewed_at <= dateadd(second, -%(silent)s, sysdate())",
+                {"holder": holder, "silent": silent},
             )
+            return bool(cursor.rowcount)
 
     # -- what was paused ----------------------------------------------------------------------
 
@@ -281,15 +368,19 @@ class Book:
 
     def at(self, step: str) -> None:
         """Enter how far it is."""
+        self.step = step
         self._set("step = %(step)s", {"step": step})
 
-    def about_to_swap(self, state: Mapping[str, str]) -> None:
-        """Enter when each table was last changed that becomes production's.
+    def about_to_swap(self, state: Mapping[str, str], replaced: Mapping[str, str]) -> None:
+        """Enter the last change of each table that becomes production's, and of those replaced.
 
         Whoever is killed at the swap cannot enter it afterwards, and by the time that the next
-        command looks, production may have been written to.
+        command looks, both may have been written to.
         """
-        self._set("state = %(state)s", {"state": json.dumps(state)})
+        self._set(
+            "state = %(state)s, replaced_state = %(replaced)s",
+            {"state": json.dumps(state), "replaced": json.dumps(replaced)},
+        )
 
     def end(
         self,
@@ -297,18 +388,16 @@ class Book:
         reason: str | None = None,
         *,
         row_counts: Mapping[str, int] | None = None,
-        state: Mapping[str, str] | None = None,
         deployment_id: str | None = None,
     ) -> None:
         """Enter what became of it, or of another one that could not do so itself."""
         self._set(
-            "status = %(status)s, reason = %(reason)s, row_counts = %(counts)s, state = %(state)s,"
+            "status = %(status)s, reason = %(reason)s, row_counts = %(counts)s,"
             " finished_at = sysdate()",
             {
                 "status": status,
                 "reason": reason[:2000] if reason else None,
                 "counts": json.dumps(row_counts) if row_counts else None,
-                "state": json.dumps(state) if state else None,
             },
             deployment_id,
         )
@@ -330,7 +419,7 @@ class Book:
                 f"""
                 select
                     deployment_id, kind, sha, build_id, replaced_id, status, step, reason,
-                    who || ' on ' || host, row_counts, state, started_at
+                    who || ' on ' || host, row_counts, state, replaced_state, started_at
                 from {DEPLOYMENTS}
                 order by deployment_id desc
                 limit {int(limit)}
@@ -342,5 +431,5 @@ class Book:
 
 def _record(row: tuple[Any, ...]) -> Record:
     values: list[Any] = list(row)
-    values[9:11] = [json.loads(text or "{}") for text in row[9:11]]
+    values[9:12] = [json.loads(text or "{}") for text in row[9:12]]
     return Record(*values)

@@ -12,22 +12,21 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
+from snowflake.connector.cursor import SnowflakeCursor
 from snowflake.connector.errors import Error as SnowflakeError
 
-from include.deployment import artifacts, checks, databases, dbt
+from include.deployment import artifacts, checks, databases, dbt, grants
 from include.deployment.databases import PRODUCTION, STAGING, Build
-from include.deployment.errors import DeploymentError
+from include.deployment.errors import DeploymentError, LostError
+from include.deployment.exchange import exchange, left_behind, listed
 from include.deployment.pipelines import Pipelines
 from include.deployment.records import Book, Record
 from include.deployment.settings import DeploymentSettings
 from include.logs import event
 from include.warehouse.catalogue import existing
 from include.warehouse.connection import ConnectionSettings, connect
-
-if TYPE_CHECKING:
-    from snowflake.connector.cursor import SnowflakeCursor
 
 Say = Callable[[str], None]
 Publish = Callable[[Path], None]
@@ -46,6 +45,7 @@ class Wanted:
         domains: those to build; all that have their sources if none is named.
         accepted: marts that may be empty, or differ from production as much as they like.
         despite_changes: swap although production was written to since it was copied.
+        accept_grants: swap although grants that nobody has declared change with it.
         again: build again what production is built from already.
     """
 
@@ -54,6 +54,7 @@ class Wanted:
     accepted: Sequence[str] = ()
     despite_changes: bool = False
     again: bool = False
+    accept_grants: bool = False
 
 
 @dataclass(frozen=True)
@@ -122,12 +123,13 @@ def _deploy_alone(
         )
     book.begin("deploy", sha, book.deployment_id, replaced.deployment_id if replaced else None)
     build = Build(book.deployment_id, sha, is_complete=False)
-    project = dbt.Dbt(settings, _folder(settings, book.deployment_id))
+    project = dbt.Dbt(settings, _folder(settings, book.deployment_id), book.check)
     with _entered(book):
-        counts, state = _deploy(wanted, settings, own, book, build, project, pipelines, say)
-    # Production is the new one from here on.
+        counts = _deploy(wanted, settings, own, book, build, project, pipelines, say)
+    # Production is the new one from here on. Whoever has taken over does the rest.
+    book.check()
     left = _keep_artifacts(settings, sha, project.folder)
-    book.end("deployed", left, row_counts=counts, state=state)
+    book.end("deployed", left, row_counts=counts)
     event("deployment.deployed", sha=sha, deployment=book.deployment_id)
     pipelines.resume()
     book.at("publish")
@@ -146,8 +148,14 @@ def _deploy(
     project: dbt.Dbt,
     pipelines: Pipelines,
     say: Say,
-) -> tuple[dict[str, int], dict[str, str]]:
-    """Everything up to the swap and the grants; rows of each mart, and production's state."""
+) -> dict[str, int]:
+    """Everything up to the swap; gives the rows of each mart."""
+    book.at("grants")
+    with _cursor(settings, book) as cursor:
+        _check_grants(cursor, wanted, say)
+        if not wanted.despite_changes:
+            _check_replaced(cursor, book)
+
     book.at("parse")
     say("Parsing the dbt project")
     manifest = project.parse()
@@ -180,6 +188,7 @@ def _deploy(
 
     book.at("clone")
     say(f"Copying {PRODUCTION} to {STAGING}")
+    book.still_alone()
     with _cursor(settings, book) as cursor:
         before = databases.state(cursor, PRODUCTION)
         databases.clone_production(cursor, settings, build)
@@ -213,28 +222,60 @@ def _deploy(
                 f"{' '.join(refused)} If that is meant, deploy again with --accept and the name "
                 "of each. Production is as it was."
             )
+        book.still_alone()
         databases.grant(cursor, settings, STAGING)
-
-        book.still_alone()
         databases.mark(cursor, Build(build.deployment_id, build.sha, is_complete=True))
-        book.about_to_swap(databases.state(cursor, STAGING))
-        book.at("swap")
-        book.still_alone()
-        # Right before the swap: what is written in between is lost.
-        changed = databases.changed(before, databases.state(cursor, PRODUCTION))
-        if changed and not wanted.despite_changes:
+        try:
+            exchange(cursor, book, None if wanted.despite_changes else before, _written_meanwhile)
+        except LostError:
+            raise
+        except DeploymentError:
+            # What was not swapped is nothing to swap by hand either.
             databases.mark(cursor, build)
-            raise DeploymentError(
-                f"{PRODUCTION} was written to while {STAGING} was built ({_listed(changed)}), "
-                "and the swap would lose it. Pause the DAGs, let their runs end, and deploy again; "
-                "or deploy with --despite-changes: incremental models get what is missing from RAW "
-                "with their next run, versions that a snapshot took meanwhile, and results of "
-                "monitoring, are lost. Production is as it was."
-            )
-        databases.swap(cursor)
+            raise
         say(f"Swapped {PRODUCTION} with {STAGING}")
         book.at("artifacts")
-        return counts, databases.state(cursor, PRODUCTION)
+        return counts
+
+
+def _check_grants(cursor: SnowflakeCursor, wanted: Wanted, say: Say) -> None:
+    """Refuse what a swap would do to grants that nobody has declared, or say it."""
+    if not (found := grants.foreign(cursor)):
+        return
+    each = "; ".join(found)
+    if wanted.accept_grants:
+        say(f"Grants that change with the swap: {each}")
+        return
+    raise DeploymentError(
+        f"These grants are not declared, and the swap would take away those on {PRODUCTION} and "
+        f"put those on {STAGING} in their place: {each}. Declare them in "
+        "include/warehouse/setup/declaration.py and run `python -m include.warehouse setup`, "
+        "revoke them, or deploy with --accept-grants. Production is as it was."
+    )
+
+
+def _check_replaced(cursor: SnowflakeCursor, book: Book) -> None:
+    """Refuse to replace what was committed to the last production after it had been swapped out."""
+    last = next((one for one in book.latest() if one.status == "deployed"), None)
+    there = databases.build_of(cursor, STAGING)
+    if last is None or (there.deployment_id if there else None) != last.replaced_id:
+        return
+    if late := left_behind(cursor, last.replaced_state):
+        raise DeploymentError(
+            f"{STAGING} holds rows that were committed there after the last swap ({listed(late)}), "
+            f"and a deployment replaces it. Bring them over to {PRODUCTION} or load them again, "
+            "then deploy with --despite-changes. Production is as it was."
+        )
+
+
+def _written_meanwhile(tables: str) -> str:
+    return (
+        f"{PRODUCTION} was written to while {STAGING} was built ({tables}), "
+        "and the swap would lose it. Pause the DAGs, let their runs end, and deploy again; "
+        "or deploy with --despite-changes: incremental models get what is missing from RAW "
+        "with their next run, versions that a snapshot took meanwhile, and results of "
+        "monitoring, are lost. Production is as it was."
+    )
 
 
 def roll_back(
@@ -275,8 +316,11 @@ def _roll_back_alone(
                 f"have {target.sha if target else 'the newer build'} again, add --yes."
             )
         pipelines.pause()
-        if not yes:
-            _check_unchanged(cursor, last)
+        since = None if yes else last.state
+        if since is not None and (
+            written := databases.changed(since, databases.state(cursor, PRODUCTION))
+        ):
+            raise DeploymentError(_written_since(listed(written)))
         book.begin(
             "rollback",
             target.sha if target else None,
@@ -285,15 +329,9 @@ def _roll_back_alone(
         )
         with _entered(book):
             databases.grant(cursor, settings, STAGING)
-            book.about_to_swap(databases.state(cursor, STAGING))
-            book.at("swap")
-            book.still_alone()
-            if not yes:
-                _check_unchanged(cursor, last)
-            databases.swap(cursor)
+            exchange(cursor, book, since, _written_since)
             say(f"Swapped {PRODUCTION} with {STAGING}")
-            state = databases.state(cursor, PRODUCTION)
-        book.end("deployed", state=state)
+        book.end("deployed")
     event("deployment.rolled_back", sha=target.sha if target else None, replaced=last.sha)
     to = target.sha if target else "what was there before the first deployment"
     return Deployed(
@@ -313,7 +351,7 @@ def _check_target(cursor: SnowflakeCursor, target: Build | None, last: Record) -
             f"There is nothing to go back to: {STAGING} holds an unfinished build of {target.sha}. "
             "Check out the commit that you want back, and deploy it."
         )
-    if not _there(cursor) or not databases.state(cursor, STAGING):
+    if not _there(cursor) or not databases.relations(cursor, STAGING):
         raise DeploymentError(
             "There is nothing to go back to: before the last deployment production was empty."
         )
@@ -324,15 +362,13 @@ def _check_target(cursor: SnowflakeCursor, target: Build | None, last: Record) -
         )
 
 
-def _check_unchanged(cursor: SnowflakeCursor, last: Record) -> None:
-    """Refuse where going back would lose something."""
-    if changed := databases.changed(last.state, databases.state(cursor, PRODUCTION)):
-        raise DeploymentError(
-            f"{PRODUCTION} was written to since it was swapped ({_listed(changed)}), and going "
-            "back loses it. Incremental models get what is missing from RAW with their next run; "
-            "versions that a snapshot took since, and results of monitoring, are lost. Pause the "
-            "DAGs and add --yes."
-        )
+def _written_since(tables: str) -> str:
+    return (
+        f"{PRODUCTION} was written to since it was swapped ({tables}), and going "
+        "back loses it. Incremental models get what is missing from RAW with their next run; "
+        "versions that a snapshot took since, and results of monitoring, are lost. Pause the "
+        "DAGs and add --yes."
+    )
 
 
 def _there(cursor: SnowflakeCursor) -> bool:
@@ -352,17 +388,14 @@ def put_right(book: Book, settings: ConnectionSettings, say: Say = lambda _: Non
         there = databases.build_of(cursor, PRODUCTION)
         for one in killed:
             swapped = (there.deployment_id if there else None) == one.build_id
-            if swapped and one.step in {"swap", "artifacts"}:
+            if swapped and one.step in {"swap", "compare", "artifacts"}:
                 left = None
                 if one.kind == "deploy" and one.sha:
                     left = _keep_artifacts(settings, one.sha, _folder(settings, one.deployment_id))
-                book.end(
-                    "deployed",
-                    left,
-                    state=one.state,
-                    deployment_id=one.deployment_id,
-                )
+                book.end("deployed", left, deployment_id=one.deployment_id)
                 say(f"{one.deployment_id} was killed after the swap: production is {one.sha}")
+                if late := left_behind(cursor, one.replaced_state):
+                    say(f"{STAGING} holds rows that were committed at the swap ({listed(late)})")
             else:
                 book.end(
                     "abandoned", f"It was killed at: {one.step}.", deployment_id=one.deployment_id
@@ -396,9 +429,20 @@ def _of_production(settings: ConnectionSettings) -> ConnectionSettings:
 def _cursor(settings: ConnectionSettings, book: Book) -> Iterator[SnowflakeCursor]:
     with (
         connect(settings, query_tag={"deployment": book.deployment_id}) as connection,
-        connection.cursor() as cursor,
+        connection.cursor(_only_while_alone(book)) as cursor,
     ):
         yield cursor
+
+
+def _only_while_alone(book: Book) -> type[SnowflakeCursor]:
+    """A cursor that runs no statement any more once the right is known to be lost."""
+
+    class Cursor(SnowflakeCursor):
+        def execute(self, *arguments: Any, **named: Any) -> Any:
+            book.check()
+            return super().execute(*arguments, **named)
+
+    return Cursor
 
 
 @contextmanager
@@ -407,7 +451,9 @@ def _entered(book: Book) -> Iterator[None]:
     try:
         yield
     except DeploymentError as error:
-        book.end("failed", str(error))
+        # Of one that has swapped, whoever took over enters what became of it.
+        if not (isinstance(error, LostError) and book.step in {"compare", "artifacts"}):
+            book.end("failed", str(error))
         raise
     except SnowflakeError as error:
         said = " ".join(str(error.raw_msg or error).split()).rstrip(".")
@@ -466,8 +512,3 @@ def _folder(settings: ConnectionSettings, deployment_id: str) -> Path:
 def _clear(settings: ConnectionSettings) -> None:
     for folder in sorted((settings.home / "deployments").glob("*/"))[:-KEPT_FOLDERS]:
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def _listed(names: Sequence[str]) -> str:
-    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
-    return ", ".join(names[:5]) + more

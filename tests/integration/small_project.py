@@ -12,6 +12,7 @@ from dbt.cli.main import dbtRunner
 
 from include.deployment import dbt as deployment_dbt
 
+PARSED = "partial_parse.msgpack"
 FIRN = Path(__file__).parents[2] / "dbt"
 SHAS = tuple(digit * 40 for digit in "abcdef123456")
 
@@ -91,12 +92,20 @@ def environment(variables: Mapping[str, str]) -> Iterator[None]:
 
 
 def run_in_process(self: deployment_dbt.Dbt, target: Path, *command: str) -> int:
-    """In place of `Dbt._run`: the same command without a new process, which takes seconds."""
+    """In place of `Dbt._run`: the same command without a new process, which takes seconds.
+
+    What was parsed for an earlier deployment is parsed again only where a file has changed.
+    """
     target.mkdir(parents=True, exist_ok=True)
     project = os.environ["DBT_PROJECT_DIR"]
+    parsed, kept = target / PARSED, Path(project) / f"{target.name}.{PARSED}"
+    if kept.exists() and not parsed.exists():
+        shutil.copyfile(kept, parsed)
     own = {deployment_dbt.IN_STAGING: "1" if target == self.staging else "0"}
     with environment({**self.settings.environment(), **self.switch.environment(), **own}):
         options = ("--target", "prod", "--project-dir", project, "--profiles-dir", project)
         files = ("--target-path", str(target), "--log-path", str(target))
         done = dbtRunner().invoke(["--quiet", *command, *options, *files])
+    if parsed.exists():
+        shutil.copyfile(parsed, kept)
     return 0 if done.success else 1

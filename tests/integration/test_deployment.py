@@ -7,16 +7,23 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from random import Random
 
+import psutil
 import pytest
+import typer.testing
+from tenacity import Retrying, stop_after_delay, wait_fixed
 
-from include.deployment import artifacts, checks, databases, run
+from include.deployment import __main__ as commands
+from include.deployment import artifacts, checks, databases, records, run
 from include.deployment.dbt import Dbt, plan
 from include.deployment.errors import DeploymentError
+from include.deployment.exchange import exchange
 from include.deployment.records import Book
 from include.deployment.run import Wanted, deploy, roll_back
 from include.warehouse.connection import ConnectionSettings
 from include.warehouse.setup import grants_of_database
+from tests import campaign
 from tests.conftest import start_warehouse
 from tests.integration import small_project
 from tests.integration.small_project import SHAS
@@ -25,6 +32,9 @@ pytestmark = pytest.mark.integration
 
 REPOSITORY = Path(__file__).parents[2]
 READ = "select max(version), count(*) from ANALYTICS.MART.{}"
+REAL_RUN = Dbt._run
+ROW = "insert into ANALYTICS.INTERMEDIATE.INT_SMALL (id, version) values ({}, 2)"
+HAS_ROW = "select count(*) from {}.INTERMEDIATE.INT_SMALL where id = {}"
 
 
 @pytest.fixture(scope="module")
@@ -189,6 +199,35 @@ class TestOneAfterTheOther:
         assert "--yes" in said
         assert sha_in_production(settings) == SHAS[1]
 
+    @pytest.mark.campaign
+    def test_no_row_is_lost_whenever_it_is_committed(self, settings, place, sql, monkeypatch):
+        """An open transaction is committed around a swap, and its row stays in production."""
+        sql("delete from ANALYTICS.INTERMEDIATE.INT_SMALL where id > 70")
+        random = Random(campaign.SEED)  # noqa: S311
+        book, real = Book(settings), Book.about_to_swap
+        with book.alone(), run._cursor(settings, book) as cursor:
+            for number in range(100, 100 + campaign.size(8, 300)):
+                since = databases.state(cursor, "ANALYTICS")
+                with place.connect(database="RAW", autocommit=False) as writer:
+                    writer.cursor().execute(ROW.format(number))
+                    ending = threading.Timer(random.uniform(0, 0.3), writer.commit)
+
+                    def after_the_look(*arguments, ending=ending):
+                        real(*arguments)
+                        if not ending.ident:
+                            ending.start()
+
+                    monkeypatch.setattr(Book, "about_to_swap", after_the_look)
+                    if is_early := number % 2 == 0:
+                        ending.start()
+                    said = refusal(lambda since=since: exchange(cursor, book, since, str))
+                    ending.join()
+                assert is_early or "at the moment of the swap (INTERMEDIATE.INT_SMALL)" in said
+                assert "INTERMEDIATE.INT_SMALL" in said
+                assert sql(HAS_ROW.format("ANALYTICS", number)) == [(1,)], said
+                assert sql(HAS_ROW.format("ANALYTICS_STAGING", number)) == [(0,)]
+        assert sha_in_production(settings) == SHAS[1]
+
     def test_back_and_forth(self, settings, place, sql):
         with Reader(place) as reader:
             done = roll_back(settings, yes=True)
@@ -200,6 +239,32 @@ class TestOneAfterTheOther:
         assert sql(READ.format("MART_SMALL")) == [(2, 6)]
         kinds = sql("select kind, status from RAW.META.DEPLOYMENTS order by deployment_id")
         assert kinds == [("deploy", "deployed")] * 2 + [("rollback", "deployed")] * 2
+
+    def test_grants_that_nobody_has_declared_stop_it(self, settings, sql):
+        sql("create role ANALYST")
+        for grant in (
+            "usage on database ANALYTICS",
+            "usage on database ANALYTICS_STAGING",
+            "usage on schema ANALYTICS.MART",
+            "select on table ANALYTICS.MART.MART_SMALL",
+            "select on view ANALYTICS.MART.MART_SMALL_VIEW",
+            "select on future tables in database ANALYTICS",
+        ):
+            sql(f"grant {grant} to role ANALYST")
+        sql("grant insert on table ANALYTICS.MART.MART_SMALL to role FIRN_REPORTER")
+        said = refusal(lambda: deploy(Wanted(SHAS[2]), settings))
+        assert (
+            ": INSERT on tables in schema ANALYTICS.MART to FIRN_REPORTER; "
+            "SELECT on future tables in database ANALYTICS to ANALYST; "
+            "SELECT on tables in schema ANALYTICS.MART to ANALYST; "
+            "SELECT on views in schema ANALYTICS.MART to ANALYST; "
+            "USAGE on database ANALYTICS to ANALYST; "
+            "USAGE on database ANALYTICS_STAGING to ANALYST; "
+            "USAGE on schema ANALYTICS.MART to ANALYST. Declare them in "
+        ) in said
+        assert "--accept-grants" in said
+        sql("drop role ANALYST")
+        sql("revoke insert on table ANALYTICS.MART.MART_SMALL from role FIRN_REPORTER")
 
     @pytest.mark.parametrize(
         ("where", "said"),
@@ -225,40 +290,80 @@ class TestOneAfterTheOther:
         assert "mart_smal is to accept, and no mart of that name would be built" in said
         assert "use one of mart_small" in said
 
-    def test_written_while_it_was_built(self, settings, project, sql, monkeypatch):
+    @pytest.mark.parametrize(
+        ("moment", "said"),
+        [
+            ((checks, "problems"), "was written to while ANALYTICS_STAGING was built (INTERMEDI"),
+            ((databases, "swap"), "at the moment of the swap (INTERMEDIATE.INT_SMALL), so the swa"),
+        ],
+        ids=["while it was built", "after the last look"],
+    )
+    def test_written_meanwhile(self, settings, project, place, sql, monkeypatch, moment, said):
         small_project.write(project, version=3, where="id < 3")
-        real = checks.problems
+        real = getattr(*moment)
+        with place.connect(database="RAW", autocommit=False) as writer:
 
-        def written(*arguments, **named):
-            sql("insert into ANALYTICS.INTERMEDIATE.INT_SMALL (id, version) values (78, 2)")
-            return real(*arguments, **named)
+            def written(*arguments, **named):
+                writer.commit()
+                return real(*arguments, **named)
 
-        monkeypatch.setattr(checks, "problems", written)
-        wanted = Wanted(SHAS[2], accepted=["mart_small"])
-        said = refusal(lambda: deploy(wanted, settings))
-        assert "INTERMEDIATE.INT_SMALL" in said
-        assert "--despite-changes" in said
+            writer.cursor().execute(ROW.format(78))
+            monkeypatch.setattr(*moment, written)
+            wanted = Wanted(SHAS[2], accepted=["mart_small"])
+            assert said in refusal(lambda: deploy(wanted, settings))
+        assert sql(HAS_ROW.format("ANALYTICS", 78)) == [(1,)]
         # What was not swapped is nothing to swap by hand either.
         assert sql("select is_complete from ANALYTICS_STAGING.DEPLOYMENT.BUILD") == [(False,)]
         assert sql(READ.format("MART_SMALL_VIEW")) == [(2, 6)]
+        assert sha_in_production(settings) == SHAS[1]
         sql("delete from ANALYTICS.INTERMEDIATE.INT_SMALL where id > 70")
 
-    def test_two_at_once(self, settings):
+    def test_two_at_once(self, settings, sql):
         with Book(settings).alone():
             said = refusal(lambda: deploy(Wanted(SHAS[2]), settings))
-        assert "goes on, last heard of 0 seconds ago" in said or "ago: wait" in said
+            assert "has gone on since" in said
+            assert "seconds ago: wait for it." in said
+            alive = refusal(lambda: Book(settings).unlock())
+            assert "seconds ago, so it is alive: wait for it, or end it where it runs." in alive
+            assert "--force" in alive
+            # One that is dead was not heard of for longer than it takes to be heard of.
+            sql("update RAW.META.DEPLOYMENT_LOCK set renewed_at = dateadd(second, -31, sysdate())")
+            assert Book(settings).unlock()
+            assert Book(settings).holder() is None
 
-    def test_who_lost_the_lock_does_not_swap(self, settings, project, sql, monkeypatch):
+    def test_dbt_of_who_lost_the_lock_ends_and_nothing_is_swapped(
+        self, settings, project, sql, monkeypatch
+    ):
         small_project.write(project, version=3)
-        real = databases.count_rows
+        monkeypatch.setattr(records, "RENEW_SECONDS", 0.2)
+        here, children = psutil.Process(), list[psutil.Process]()
 
-        def unlocked(*arguments):
-            Book(settings).unlock()
-            return real(*arguments)
+        def break_lock():
+            wait = Retrying(stop=stop_after_delay(60), wait=wait_fixed(0.1), reraise=True)
+            for attempt in wait:
+                with attempt:
+                    children.extend(one for one in here.children() if "build" in one.cmdline())
+                    assert children
+            Book(settings).unlock(force=True)
 
-        monkeypatch.setattr(databases, "count_rows", unlocked)
+        def run_dbt(self, target, *command):
+            if command[0] != "build":
+                return small_project.run_in_process(self, target, *command)
+            breaking = threading.Thread(target=break_lock)
+            breaking.start()
+            try:
+                return REAL_RUN(self, target, *command)
+            finally:
+                breaking.join()
+
+        monkeypatch.setattr(Dbt, "_run", run_dbt)
         assert "took over" in refusal(lambda: deploy(Wanted(SHAS[2]), settings))
+        assert children
+        assert not psutil.wait_procs(children, timeout=0)[1], "dbt is gone when it is said"
+        # It was cloned, and not built.
+        assert sql("select max(version) from ANALYTICS_STAGING.MART.MART_SMALL") == [(2,)]
         assert sql(READ.format("MART_SMALL_VIEW")) == [(2, 6)]
+        assert Book(settings).latest()[0].status == "failed"
 
     def test_a_source_that_is_not_there(self, settings, project):
         sources = project / "models/staging/small/_sources.yml"
@@ -301,24 +406,18 @@ class TestOneAfterTheOther:
     @pytest.mark.usefixtures("settings")
     def test_the_commands(self):
         def command(*arguments):
-            return subprocess.run(
-                [sys.executable, "-m", "include.deployment", *arguments],
-                cwd=REPOSITORY,
-                capture_output=True,
-                text=True,
-                check=False,
-            )
+            return typer.testing.CliRunner().invoke(commands.app, arguments)
 
         status = command("status")
-        assert status.returncode == 0
+        assert status.exit_code == 0
         assert f"ANALYTICS: built from {SHAS[1]}" in status.stdout
         assert f"ANALYTICS_STAGING: built from {SHAS[7]}" in status.stdout
         refused = command("deploy", "--sha", "abc")
-        assert refused.returncode == 2
+        assert refused.exit_code == 2
         assert "40 hexadecimal digits" in refused.stderr
-        assert command("rollback").returncode == 2
+        assert command("rollback").exit_code == 2
         forward = command("rollback", "--yes")
-        assert forward.returncode == 0, forward.stderr
+        assert forward.exit_code == 0, forward.stderr
         assert f"Rolled back to {SHAS[7]}" in forward.stdout
 
     def test_a_part_of_a_commit_is_not_the_whole(self, settings, project, sql):
@@ -331,6 +430,13 @@ class TestOneAfterTheOther:
         assert "nothing was built" not in deploy(Wanted(SHAS[8]), settings).message
         assert artifacts.known(settings)[0].sha == SHAS[8]
         assert "nothing was built" in deploy(Wanted(SHAS[8]), settings).message
+
+    def test_rows_that_were_committed_after_the_swap_are_not_replaced(self, settings, sql):
+        # On an account a transaction can outlive the swap of its database.
+        sql(ROW.format(90).replace("ANALYTICS.", "ANALYTICS_STAGING."))
+        said = refusal(lambda: deploy(Wanted(SHAS[9]), settings))
+        assert "committed there after the last swap (INTERMEDIATE.INT_SMALL)" in said
+        assert sql(HAS_ROW.format("ANALYTICS_STAGING", 90)) == [(1,)]
 
 
 @pytest.mark.parametrize(

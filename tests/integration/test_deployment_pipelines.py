@@ -13,6 +13,7 @@ from contextlib import closing
 
 import httpx
 import pytest
+import typer
 from rich.console import Console
 from tenacity import Retrying, stop_after_delay, wait_fixed
 
@@ -224,7 +225,7 @@ def test_one_that_lost_the_lock_leaves_resuming_to_the_other(settings, airflow):
     book = Book(settings)
     with book.alone(), Pipelines(DeploymentSettings().airflow, book, print) as slow:
         slow.pause()
-        book.unlock()
+        book.unlock(force=True)
         with Book(settings).alone():
             slow.__exit__(None, None, None)
             assert airflow.running() == {"mail"}
@@ -248,10 +249,16 @@ def test_what_a_killed_one_left_paused(settings, airflow, monkeypatch, capsys):
     assert airflow.running() == {"mail"}
 
     monkeypatch.setattr(commands, "console", Console(soft_wrap=True))
+    monkeypatch.setattr(commands, "errors", Console(stderr=True, soft_wrap=True))
     commands.status()
     said = capsys.readouterr()
     assert "Paused by a deployment: orders, watch. If none goes on, `unlock`" in said.out
-    commands.unlock()
+    with pytest.raises(typer.Exit):
+        commands.unlock()
+    refused = capsys.readouterr().err
+    assert "seconds ago, so it is alive: wait for it" in refused
+    assert airflow.running() == {"mail"}
+    commands.unlock(force=True)
     said = capsys.readouterr().out
     assert "gives way" in said
     assert "Still paused by an earlier deployment: orders, watch" in said

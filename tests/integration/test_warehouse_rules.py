@@ -408,6 +408,95 @@ class TestTables:
         sql("insert into t values (1)")
         assert sql.value(query) > made
 
+    def test_the_last_change_is_one_of_rows_and_counts_when_it_is_committed(self, sql, other):
+        sql("create table t (id int)")
+        sql("create table r as select 1 as id")
+        sql("create view v as select t.id from t join r on r.id = t.id")
+
+        def seen(name="t"):
+            return sql.value(f"select system$last_change_commit_time('{sql.schema}.{name}')")
+
+        made = seen()
+        assert abs(datetime.datetime.now(datetime.UTC).timestamp() - made / 1e9) < 60
+        for nothing in (
+            "select * from t",
+            "insert into t select 1 where false",
+            "update t set id = 2",
+            "delete from t",
+            "merge into t using r on t.id = r.id when matched then delete",
+            "alter table t add column code varchar(3)",
+            "comment on table t is 'a'",
+            "create table if not exists t (id int)",
+        ):
+            sql(nothing)
+            assert seen() == made, nothing
+        last = made
+        for something in (
+            "insert into t (id) values (1)",
+            "update t set id = id",
+            "merge into t using r on t.id = r.id when matched then update set code = 'a'",
+            "insert overwrite into t select 1, 'b' where false",
+            "insert into t (id) values (1)",
+            "delete from t",
+            "truncate table t",
+            "create or replace table t (id int)",
+            "create or replace table t clone r",
+        ):
+            sql(something)
+            assert seen() > last, something
+            last = seen()
+        # Another session's, which is seen when it is committed, also within a transaction.
+        other("begin")
+        other("insert into t values (5)")
+        sql("begin")
+        sql("insert into r values (7)")
+        assert (seen(), seen("v")) == (last, last)
+        other("commit")
+        assert seen() == seen("v") > last
+        other("begin")
+        other("insert into t values (6)")
+        other("rollback")
+        last = seen()
+        sql("rollback")
+        assert (seen(), seen("v")) == (last, last)
+        sql("alter table t rename to u")
+        assert seen("u") == last
+        assert sql("select system$last_change_commit_time('r'), system$last_change_commit_time('u')"
+                   ) == [(seen("r"), last)]  # fmt: skip
+        assert "does not exist" in sql.refusal("select system$last_change_commit_time('nowhere')")
+        assert "constant" in sql.refusal("select system$last_change_commit_time(id) from u")
+
+    def test_the_last_change_of_a_loaded_table(self, sql, tmp_path):
+        (tmp_path / "a.csv").write_text("1\n2\n")
+        sql("create table t (id int)")
+        sql("create stage s")
+        sql(f"put file://{tmp_path}/a.csv @s")
+        seen = []
+        for _ in range(2):
+            seen.append(sql.value("select system$last_change_commit_time('t')"))
+            sql("copy into t from @s file_format = (type = csv)")
+        assert seen[0] < seen[1], "the rows"
+        assert seen[1] == sql.value("select system$last_change_commit_time('t')"), "loaded before"
+
+    def test_what_is_granted_in_a_database(self, sql):
+        role = f"R{uuid4().hex[:6].upper()}"
+        sql(f"create role {role}")
+        sql("create table t (id int)")
+        sql(f"grant select on table t to role {role}")
+        sql(f"grant usage on schema {sql.schema} to role {role}")
+        assert sql(
+            "select granted_to, grantee, object_schema, object_name, object_type, privilege_type"
+            " from ANALYTICS_DEV.information_schema.object_privileges"
+            f" where grantee = '{role}' order by object_type desc"
+        ) == [
+            ("ROLE", role, sql.schema, "T", "TABLE", "SELECT"),
+            ("ROLE", role, sql.schema, sql.schema, "SCHEMA", "USAGE"),
+        ]
+        sql(f"drop role {role}")
+        sql(f"create role {role}")
+        assert sql(f"show grants to role {role}") == [], "a role takes its grants along"
+        sql(f"drop role {role}")
+
 
 class TestCatalogue:
     def test_views_are_listed_as_views(self, sql):

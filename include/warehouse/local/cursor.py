@@ -85,6 +85,8 @@ REWRITES: tuple[Callable[[Expr, Session], Expr], ...] = (
     staging.temporary_stage,
     session_state.current_settings,
     names.earlier_results,
+    functions.last_changes,
+    metadata.object_privileges,
     functions.hashes,
     functions.sha2,
     functions.ratio_to_report,
@@ -281,7 +283,7 @@ class LocalCursor(FakeSnowflakeCursor):
                 for part in parts:
                     # fakesnow takes values out of what it is given, and this may run again.
                     self._execute_part(part.copy(), copy(params))
-            return self._rowcount or 0
+            return self._rows_changed(parts)
 
         if isinstance(statement, DEFINITIONS):
             new_name = tables.renamed(statement, session)
@@ -293,13 +295,27 @@ class LocalCursor(FakeSnowflakeCursor):
             if new_name and target:
                 tables.move_notes(target, new_name, session)
             if target and not isinstance(statement, exp.Drop):
-                session.store.record_writes([new_name or target])
+                named = new_name or target
+                has_other_rows = isinstance(statement, exp.TruncateTable)
+                session.store.record_writes([named], [named] if has_other_rows else ())
                 for note in noted:
                     tables.record(note, new_name or target, session)
         elif isinstance(statement, WRITES):
             session.write(operation, [target] if target else [])
         else:
             session.read(operation)
+
+    def _rows_changed(self, parts: list[Expr]) -> int:
+        """How many rows a statement has changed; of several parts, the last alone is counted."""
+        rows = self._rowcount or 0
+        if len(parts) > 1:
+            return max(rows, 1)
+        if isinstance(parts[0], exp.Copy):
+            # It answers with a row for each file.
+            table: Any = self.arrow
+            loaded = table.column("rows_loaded") if "rows_loaded" in table.column_names else []
+            return sum(int(one.as_py() or 0) for one in loaded)
+        return rows
 
     def _prepared(self, statement: Expr) -> Expr:
         for rewrite in REWRITES:

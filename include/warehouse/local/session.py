@@ -87,6 +87,7 @@ class Session(FakeSnowflakeConnection):
         self._rollback_reason = ""
         self._writes: list[tuple[Operation, int]] = []
         self._touched: set[TableName] = set()
+        self._changed: set[TableName] = set()
         self._commit_each = str(self.parameters.get("AUTOCOMMIT", True)).lower() != "false"
         with store.gate.passing():
             super().__init__(
@@ -211,8 +212,7 @@ class Session(FakeSnowflakeConnection):
                 self._commit_writes()
         finally:
             self._end_transaction()
-        self.store.record_writes(self._touched)
-        self._touched = set()
+        self._record_writes()
 
     def rollback_transaction(self) -> None:
         """Forget the transaction's writes and give up its locks."""
@@ -220,7 +220,7 @@ class Session(FakeSnowflakeConnection):
         if self._writing:
             with contextlib.suppress(duckdb.TransactionException):
                 self._duck_conn.rollback()
-        self._touched = set()
+        self._touched, self._changed = set(), set()
         self._end_transaction()
 
     def abandon_transaction(self) -> bool:
@@ -241,7 +241,20 @@ class Session(FakeSnowflakeConnection):
 
         A statement that fails leaves the transaction open with what was written before it.
         """
-        tables = list(tables)
+        tables, changed = list(tables), 0
+
+        def counted() -> int:
+            nonlocal changed
+            changed = operation()
+            return changed
+
+        self._write(counted, tables)
+        if changed:
+            self._changed.update(tables)
+        if not self.in_transaction:
+            self._record_writes()
+
+    def _write(self, operation: Operation, tables: Iterable[TableName]) -> None:
         if not self._commit_each:
             self.in_transaction = True
         try:
@@ -255,9 +268,10 @@ class Session(FakeSnowflakeConnection):
             if not self.in_transaction:
                 self.store.locks.release(self)
         self._touched.update(tables)
-        if not self.in_transaction:
-            self.store.record_writes(self._touched)
-            self._touched = set()
+
+    def _record_writes(self) -> None:
+        self.store.record_writes(self._touched, self._changed)
+        self._touched, self._changed = set(), set()
 
     def read(self, operation: Callable[[], object]) -> None:
         """Run what only reads; an open transaction outlives its failure."""
@@ -272,7 +286,8 @@ class Session(FakeSnowflakeConnection):
         self.commit_transaction()
         commit_each, self._commit_each = self._commit_each, True
         try:
-            self.write(operation, tables)
+            self._write(operation, list(tables))
+            self._record_writes()
         finally:
             self._commit_each = commit_each
 

@@ -9,7 +9,7 @@ import re
 import shutil
 import threading
 import weakref
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -301,13 +301,22 @@ class Store:
             metadata.forget_container(connection, (name,))
         shutil.rmtree(self.stages / name, ignore_errors=True)
 
-    def record_writes(self, tables: Iterable[tuple[str, str, str]]) -> None:
-        """Keep the time of the last write of each table, which DuckDB does not know."""
+    def record_writes(
+        self,
+        tables: Iterable[tuple[str, str, str]],
+        changed: Collection[tuple[str, str, str]] = (),
+    ) -> None:
+        """Keep when each table was last written, which DuckDB does not know.
+
+        Args:
+            tables: those that a statement was about.
+            changed: those of them that have other rows now.
+        """
         if not tables:
             return
         try:
             with self.catalog_lock, self.hub.cursor() as connection:
-                metadata.record_writes(connection, tables)
+                metadata.record_writes(connection, tables, changed)
         except duckdb.Error:
             # The rows are committed, and a client that heard of an error would write them again.
             logger.exception("the time of the last write was not kept")

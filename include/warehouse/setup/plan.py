@@ -238,6 +238,22 @@ def beyond(declaration: Declaration, found: Found) -> list[str]:
 
     What a role owns because it has made it is left out, and so is who has the roles.
     """
+    held = (one for one in found.held if one[0] in found.roles)
+    return undeclared(declaration, held, found.future)
+
+
+def undeclared(
+    declaration: Declaration,
+    held: Iterable[tuple[str, str, str, str]],
+    future: Iterable[tuple[str, str, str, str]],
+) -> list[str]:
+    """Those of some grants that the declaration does not make, a line each.
+
+    Args:
+        declaration: what there should be.
+        held: who has what privilege on what kind of which object, in upper case.
+        future: who will get what privilege on what kind in what.
+    """
     declared = {
         (grant.role, one, grant.kind, grant.name)
         for grant in declaration.grants
@@ -253,18 +269,18 @@ def beyond(declaration: Declaration, found: Found) -> list[str]:
             declared |= {(shared.to, "USAGE", "DATABASE ROLE", name) for name in names}
     made = {"SCHEMA", "STAGE", "TABLE", "VIEW", "FILE FORMAT", "SEQUENCE"}
     lines = set()
-    for role, what, kind, name in found.held - declared:
+    for role, what, kind, name in set(held) - declared:
         parts = name.split(".")
         around = {".".join(parts[:depth]) for depth in range(1, len(parts))}
         is_covered = any((role, what, f"{kind}S", one) in declared for one in around)
         is_own = what == "OWNERSHIP" and kind in made
-        if role in found.roles and not is_covered and not is_own:
+        if not is_covered and not is_own:
             # Of tables there may be many: their schema says enough.
             place = f"{kind.lower()} {name}"
             if kind in {"TABLE", "VIEW"}:
                 place = f"{kind.lower()}s in schema {'.'.join(parts[:2])}"
             lines.add(f"{what} on {place} to {role}")
-    for role, what, kind, name in found.future:
+    for role, what, kind, name in future:
         if (role, what, f"{kind}S", name) not in declared:
             around_it = "schema" if "." in name else "database"
             lines.add(f"{what} on future {kind.lower()}s in {around_it} {name} to {role}")

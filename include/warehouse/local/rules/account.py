@@ -249,6 +249,12 @@ def _drop(
     if not _found(session, kind, name) and not exists:
         raise not_found(kind.capitalize(), name)
     _delete(session, kind, name)
+    if kind in {"ROLE", "USER"}:
+        session.duck.execute(
+            "DELETE FROM _fs_global._firn.grants "
+            "WHERE grantee = $grantee OR (object_kind = $kind AND object_name = $name)",
+            {"grantee": f"{kind} {name}", "kind": kind, "name": name},
+        )
     return answers.status(f"{name} successfully dropped.")
 
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+import duckdb
+import sqlglot
 from sqlglot import Expr, exp
 from sqlglot.dialects.snowflake import Snowflake
 
-from include.warehouse.local.errors import unsupported
+from include.warehouse.local.errors import compilation_error, not_found, unsupported
+from include.warehouse.local.rules import metadata, names
 
 if TYPE_CHECKING:
-    from include.warehouse.local.session import Session
+    from include.warehouse.local.session import Session, TableName
 
 MACROS_SQL = """
 CREATE OR REPLACE MACRO _fs_global.main._firn_signed(value) AS (
@@ -29,6 +32,50 @@ CREATE OR REPLACE MACRO _fs_global.main._firn_texts(value) AS (CAST(to_json(valu
 CREATE OR REPLACE MACRO _fs_global.main._firn_items(value) AS (CAST(to_json(value) AS JSON[]));
 """
 """Helpers that the rules refer to, in the database that is always there."""
+
+
+def last_changes(statement: Expr, session: Session) -> Expr:
+    """SYSTEM$LAST_CHANGE_COMMIT_TIME('table'): when its rows were last changed, and committed.
+
+    Of a view it is the latest of what the view reads.
+    """
+    for node in _calls(statement, "SYSTEM$LAST_CHANGE_COMMIT_TIME"):
+        argument = node.expressions[0] if len(node.expressions) == 1 else None
+        if not isinstance(argument, exp.Literal) or not argument.is_string:
+            raise compilation_error(
+                "SYSTEM$LAST_CHANGE_COMMIT_TIME needs the name of a table as a constant"
+            )
+        if isinstance(statement, exp.Create) and str(statement.kind).upper() == "VIEW":
+            raise unsupported("SYSTEM$LAST_CHANGE_COMMIT_TIME in a view is")
+        table = names.resolve(exp.to_table(argument.name, dialect="snowflake"), session)
+        # What others have committed counts, also within a transaction.
+        with session.store.catalog_lock, session.store.hub.cursor() as connection:
+            found = _last_change(connection, table)
+        node.replace(exp.Literal.number(found))
+    return statement
+
+
+def _last_change(connection: duckdb.DuckDBPyConnection, name: TableName) -> int:
+    view = connection.execute(
+        "SELECT sql FROM duckdb_views() "
+        "WHERE database_name = ? AND schema_name = ? AND view_name = ?",
+        name,
+    ).fetchone()
+    if view:
+        query = sqlglot.parse_one(view[0], read="duckdb").expression
+        read = [
+            (table.catalog or name[0], table.db or name[1], table.name)
+            for table in names.stored_tables(query)
+        ]
+        return max((_last_change(connection, one) for one in read), default=0)
+    table = connection.execute(
+        "SELECT 1 FROM duckdb_tables() "
+        "WHERE database_name = ? AND schema_name = ? AND table_name = ?",
+        name,
+    ).fetchone()
+    if table is None:
+        raise not_found("Table", ".".join(name))
+    return metadata.last_change(connection, name) or 0
 
 
 def hashes(statement: Expr, session: Session) -> Expr:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING
 
 import duckdb
@@ -29,6 +29,9 @@ INTEGERS = (
     "UBIGINT",
 )
 TIMES = "_firn.table_times"
+PRIVILEGES = "_fs_object_privileges"
+LAST_CHANGED = "coalesce(last_changed, epoch_ns(last_altered))"
+"""Data of an earlier version has the time of the last statement alone."""
 VIEWS = "_firn.view_texts"
 """Views that name the database they are in, as they were written: DuckDB forgets that name."""
 KEPT_BY_TABLE = tuple(
@@ -63,8 +66,9 @@ ACCOUNT_TABLES_SQL = f"""
 CREATE SCHEMA IF NOT EXISTS _fs_global._firn;
 CREATE TABLE IF NOT EXISTS _fs_global._firn.table_times (
     database_name VARCHAR, schema_name VARCHAR, table_name VARCHAR,
-    created TIMESTAMPTZ, last_altered TIMESTAMPTZ
+    created TIMESTAMPTZ, last_altered TIMESTAMPTZ, last_changed BIGINT
 );
+ALTER TABLE _fs_global._firn.table_times ADD COLUMN IF NOT EXISTS last_changed BIGINT;
 CREATE TABLE IF NOT EXISTS _fs_global._firn.account_objects (
     kind VARCHAR, name VARCHAR, properties VARCHAR, comment VARCHAR, created TIMESTAMPTZ
 );
@@ -128,7 +132,7 @@ WHERE c.schema_name NOT IN {HIDDEN_SCHEMAS} AND c.database_name NOT IN {HIDDEN_D
 
 
 def database_views_sql(database: str) -> str:
-    """INFORMATION_SCHEMA.TABLES of a database: tables, views, and when they were last written."""
+    """INFORMATION_SCHEMA of a database: TABLES, with when they were last written; privileges."""
     constants = """
     'NO' AS "IS_TRANSIENT", k.expression AS "CLUSTERING_KEY", o.row_count AS "ROW_COUNT",
     CASE WHEN o.row_count IS NOT NULL THEN 0 END AS "BYTES", 1 AS "RETENTION_TIME",
@@ -165,23 +169,65 @@ LEFT JOIN _fs_global._fs_information_schema._fs_tables_ext AS e
     ON e.ext_table_catalog = o.database_name AND e.ext_table_schema = o.schema_name
     AND e.ext_table_name = o.name
 WHERE o.database_name = {literal(database)} AND o.schema_name NOT IN {HIDDEN_SCHEMAS};
+CREATE OR REPLACE VIEW {answers.identifier(database)}._fs_information_schema.{PRIVILEGES} AS
+SELECT
+    'ACCOUNTADMIN' AS "GRANTOR", regexp_extract(grantee, '[^ ]*$') AS "GRANTEE",
+    regexp_replace(grantee, ' [^ ]*$', '') AS "GRANTED_TO", {literal(database)} AS "OBJECT_CATALOG",
+    nullif(split_part(object_name, '.', 2), '') AS "OBJECT_SCHEMA",
+    split_part(object_name, '.', -1) AS "OBJECT_NAME", object_kind AS "OBJECT_TYPE",
+    privilege AS "PRIVILEGE_TYPE",
+    CASE WHEN grant_option THEN 'YES' ELSE 'NO' END AS "IS_GRANTABLE",
+    created AS "CREATED"
+FROM _fs_global._firn.grants
+WHERE split_part(object_name, '.', 1) = {literal(database.upper())}
+    AND object_kind IN ('DATABASE', 'SCHEMA', 'TABLE', 'VIEW', 'STAGE', 'FILE FORMAT', 'SEQUENCE');
 """
 
 
+def object_privileges(statement: Expr, session: Session) -> Expr:
+    """INFORMATION_SCHEMA.OBJECT_PRIVILEGES: what is granted in a database."""
+    for table in statement.find_all(exp.Table):
+        if (table.db.upper(), table.name.upper()) == ("INFORMATION_SCHEMA", "OBJECT_PRIVILEGES"):
+            table.set("db", exp.to_identifier("_fs_information_schema"))
+            table.set("this", exp.to_identifier(PRIVILEGES))
+    return statement
+
+
 def record_writes(
-    connection: duckdb.DuckDBPyConnection, tables: Iterable[tuple[str, str, str]]
+    connection: duckdb.DuckDBPyConnection,
+    tables: Iterable[tuple[str, str, str]],
+    changed: Collection[tuple[str, str, str]],
 ) -> None:
-    """Remember now as the time at which the tables were last written."""
+    """Remember now as the time at which the tables were last written, or made.
+
+    Args:
+        connection: of the account's database.
+        tables: those that a statement was about.
+        changed: those of them that have other rows now.
+    """
     for table in tables:
         updated = connection.execute(
-            "UPDATE _fs_global._firn.table_times SET last_altered = now() "
+            "UPDATE _fs_global._firn.table_times SET last_altered = now(), last_changed = "
+            f"CASE WHEN ? THEN greatest(epoch_ns(now()), {LAST_CHANGED} + 1) ELSE last_changed END "
             "WHERE database_name = ? AND schema_name = ? AND table_name = ?",
-            table,
+            (table in changed, *table),
         ).fetchone()
         if not updated or not updated[0]:
             connection.execute(
-                "INSERT INTO _fs_global._firn.table_times VALUES (?, ?, ?, now(), now())", table
+                "INSERT INTO _fs_global._firn.table_times "
+                "VALUES (?, ?, ?, now(), now(), epoch_ns(now()))",
+                table,
             )
+
+
+def last_change(connection: duckdb.DuckDBPyConnection, table: tuple[str, str, str]) -> int | None:
+    """When the rows of a table were last changed, in nanoseconds; None if nothing is known."""
+    found = connection.execute(
+        f"SELECT {LAST_CHANGED} FROM _fs_global._firn.table_times "
+        "WHERE database_name = ? AND schema_name = ? AND table_name = ?",
+        table,
+    ).fetchone()
+    return found[0] if found else None
 
 
 def forget_table(connection: duckdb.DuckDBPyConnection, table: tuple[str, str, str]) -> None:
@@ -232,6 +278,7 @@ def _copy_notes(
         moved = {column: f"? AS {column}" for column in around}
         if name == TIMES:
             moved |= {column: f"now() AS {column}" for column in ("created", "last_altered")}
+            moved["last_changed"] = "epoch_ns(now()) AS last_changed"
         connection.execute(
             f"INSERT INTO _fs_global.{name} BY NAME "
             f"SELECT * REPLACE ({', '.join(moved.values())}) FROM _fs_global.{name} "

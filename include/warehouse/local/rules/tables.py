@@ -83,6 +83,7 @@ def clone(statement: Expr, session: Session) -> tuple[Action, list[TableName]] |
                 else:
                     _copy_table(session, source_name, to)
             _copy_lengths(session, of, to)
+            session.store.record_writes([to], [to])
             return answers.status(f"Table {to[2]} successfully created.")
 
         return run_table, [to]

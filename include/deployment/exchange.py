@@ -1,0 +1,85 @@
+"""The two databases change names, unless that would lose a write, and back if it has.
+
+A transaction that was open at the last look before the swap can still commit before the swap, or
+while it waits. So both databases are compared once more afterwards.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from include.deployment import databases
+from include.deployment.databases import PRODUCTION, STAGING
+from include.deployment.errors import DeploymentError
+
+if TYPE_CHECKING:
+    from snowflake.connector.cursor import SnowflakeCursor
+
+    from include.deployment.records import Book
+
+
+def exchange(
+    cursor: SnowflakeCursor,
+    book: Book,
+    since: Mapping[str, str] | None,
+    refusal: Callable[[str], str],
+) -> None:
+    """Let the databases change names.
+
+    Args:
+        cursor: of a session whose role owns both.
+        book: is told how far it is.
+        since: the state of production that nothing was to be written after; None if it may.
+        refusal: what to say of tables that were written to before the swap.
+
+    Raises:
+        LostError: somebody else has the right by now.
+        DeploymentError: production was written to; it is as it was, with that.
+    """
+    coming = databases.state(cursor, STAGING)
+    book.at("swap")
+    replaced = databases.state(cursor, PRODUCTION)
+    if since is not None and (written := databases.changed(since, replaced)):
+        raise DeploymentError(refusal(listed(written)))
+    book.about_to_swap(coming, replaced)
+    book.still_alone()
+    databases.swap(cursor)
+    book.at("compare")
+    found = databases.state(cursor, STAGING)
+    if since is None:
+        book.about_to_swap(coming, found)
+    elif late := databases.changed(replaced, found):
+        book.still_alone()
+        databases.swap(cursor)
+        stray = databases.changed(coming, databases.state(cursor, STAGING))
+        raise DeploymentError(
+            f"{PRODUCTION} was written to at the moment of the swap ({listed(late)}), so the swap "
+            "was taken back: production is as it was, and has what was written. Pause what writes, "
+            "let it end, and run this again."
+            + (
+                f" Meanwhile {STAGING} was written to as production ({listed(stray)}): bring that "
+                "over first, as the next deployment replaces it."
+                if stray
+                else ""
+            )
+        )
+
+
+def left_behind(cursor: SnowflakeCursor, replaced: Mapping[str, str]) -> list[str]:
+    """The tables of the replaced database that were written to after the swap.
+
+    Args:
+        cursor: of any session that sees both.
+        replaced: the state of that database at the swap; empty if it is not known.
+    """
+    if not replaced:
+        return []
+    there = databases.state(cursor, STAGING)
+    return sorted(name for name, time in there.items() if time and time != replaced.get(name))
+
+
+def listed(names: Sequence[str]) -> str:
+    """Some names for a sentence, five at most."""
+    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+    return ", ".join(names[:5]) + more
