@@ -127,6 +127,18 @@ def guard_fakesnow(stages: Path) -> None:
     fakesnow_stage.internal_files_sql = internal_files_sql
 
 
+def staged(stages: Path, place: str) -> Path:
+    """A file in a stage by its path below the folder of all stages.
+
+    Raises:
+        ProgrammingError: it would be in no stage, or would be the stage itself.
+    """
+    names, path = split(place)
+    if not path.strip("/"):
+        raise compilation_error(f"the path {_shown(place)} is not that of a file.")
+    return inside(stages, *names, path=path)
+
+
 def split(place: str) -> tuple[Sequence[str], str]:
     """A path below the folder of stages as the names of a stage and a path in it.
 

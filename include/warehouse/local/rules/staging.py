@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from email.utils import formatdate
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
 
 from fakesnow.transforms.file_format import lookup_file_format
 from fakesnow.transforms.options import parse_options
@@ -265,7 +264,7 @@ def download(statement: Expr, session: Session) -> dict[str, Any] | None:
         "command": "DOWNLOAD",
         "src_locations": [place.name(file) for file in files],
         "localLocation": target.removeprefix("file://"),
-        "presignedUrls": [quote(str(file.relative_to(root))) for file in files],
+        "presignedUrls": [str(file.relative_to(root)) for file in files],
         "encryptionMaterial": [None] * len(files),
         "parallel": 4,
         "autoCompress": False,
