@@ -23,6 +23,8 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
+from include.variables import LOCAL_PASSWORD_FILE
+
 PASSWORD_VARIABLE = "FIRN_LOCAL_PASSWORD"  # noqa: S105 - the name of a setting
 
 
@@ -45,7 +47,7 @@ class LocalLogin:
     @property
     def password_file(self) -> Path:
         """Where the password is kept; unused where one is set."""
-        return self.home / "local_password"
+        return self.home / LOCAL_PASSWORD_FILE
 
     @property
     def key_file(self) -> Path:

@@ -296,9 +296,7 @@ def test_dbt_connects_locally_as_the_connector_does_with_a_password_set(
 ) -> None:
     clean_environment.setenv("FIRN_LOCAL_PASSWORD", PASSWORD)
     arguments = get_settings().connector_arguments()
-    profile = dbt_profile(
-        {"LOGNAME": get_settings().firn_user, "FIRN_LOCAL_PASSWORD": PASSWORD}
-    )
+    profile = dbt_profile({"LOGNAME": get_settings().firn_user, "FIRN_LOCAL_PASSWORD": PASSWORD})
     credentials = profile.credentials
     assert isinstance(credentials, SnowflakeCredentials)
     for name in ("account", "user", "password", "host", "port", "protocol", "database"):

@@ -84,6 +84,7 @@ REWRITES: tuple[Callable[[Expr, Session], Expr], ...] = (
     names.temporary_tables,
     names.unqualified_targets,
     staging.new_stage,
+    staging.put_target,
     staging.loaded_stage,
     session_state.current_settings,
     names.earlier_results,

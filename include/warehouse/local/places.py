@@ -6,7 +6,6 @@ every disk. A file in a stage may be called almost anything, but stays below its
 
 from __future__ import annotations
 
-import os
 import re
 import unicodedata
 from collections.abc import Sequence
@@ -65,10 +64,11 @@ def inside(root: Path, *names: str, path: str = "") -> Path:
         raise unsupported(
             f"The path {_shown(path)} (it is too long, or has a control character) is"
         )
-    place = root.joinpath(*map(checked, names), *parts)
-    # A link anywhere below the root leads to another path than the one that was asked for.
-    if {".", ".."} & set(parts) or os.path.realpath(place) != str(place):
-        raise compilation_error(f"the path {_shown(path)} leaves the stage.")
+    place = root
+    for part in [*map(checked, names), *parts]:
+        place /= part
+        if part in (".", "..") or place.is_symlink():
+            raise compilation_error(f"the path {_shown(path)} leaves the stage.")
     return place
 
 
@@ -85,9 +85,7 @@ def files(root: Path, *names: str, path: str = "", pattern: str | None = None) -
     below = {
         found.relative_to(folder).as_posix(): found
         for found in folder.rglob("*")
-        if found.is_file()
-        and not found.name.startswith(".")
-        and os.path.realpath(found) == str(found)
+        if not found.name.startswith(".") and not found.is_symlink() and found.is_file()
     }
     wanted = sorted(
         name for name in below if name.startswith(path) and not name.startswith(UNFINISHED)

@@ -225,6 +225,13 @@ def new_stage(statement: Expr, session: Session) -> Expr:
     return statement
 
 
+def put_target(statement: Expr, session: Session) -> Expr:
+    """PUT … '@stage/path': the quotes around the whole are for paths with spaces."""
+    if isinstance(statement, exp.Put):
+        statement.set("target", exp.var(statement.args["target"].name.strip("'")))
+    return statement
+
+
 def loaded_stage(statement: Expr, session: Session) -> Expr:
     """COPY INTO a table: from an internal stage, and from nothing else that has an address.
 
