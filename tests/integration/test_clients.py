@@ -375,7 +375,7 @@ class TestSnowCommand:
         config = tmp_path / "config.toml"
         config.write_text(
             "[connections.local]\n"
-            'account = "local"\nuser = "firn"\nauthenticator = "SNOWFLAKE_JWT"\n'
+            'account = "local"\nuser = "firn"\nauthenticator = "snowflake_jwt"\n'
             f'private_key_file = "{warehouse.settings().local_login.key_file}"\n'
             f'host = "127.0.0.1"\nport = {warehouse.port}\nprotocol = "http"\n'
             f'database = "{DATABASE}"\nschema = "{schema}"\n'
