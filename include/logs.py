@@ -19,7 +19,7 @@ from urllib.parse import quote, unquote, urlsplit
 import structlog
 from dotenv import dotenv_values
 
-from include.variables import LOCAL_PASSWORD_FILE, REPOSITORY, env_file, variable
+from include.variables import LOCAL_LOGIN_FILE, REPOSITORY, env_file, variable
 
 LOG_FORMAT = "FIRN_LOG_FORMAT"
 HIDDEN = "***"
@@ -130,7 +130,7 @@ def secrets(*, keys: bool = True) -> list[str]:
                 found.update(_secrets_of(name, value))
     with suppress(OSError, UnicodeDecodeError):
         home = REPOSITORY / Path(variable("FIRN_HOME") or ".firn").expanduser()
-        found.add((home / LOCAL_PASSWORD_FILE).read_text("ascii").strip())
+        found.add((home / LOCAL_LOGIN_FILE).read_text("ascii").strip())
     variants = {
         form
         for secret in found

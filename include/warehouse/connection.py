@@ -23,7 +23,8 @@ from snowflake.connector import SnowflakeConnection
 
 from include.variables import REPOSITORY as REPOSITORY
 from include.variables import env_file as env_file
-from include.warehouse.local_login import PASSWORD_VARIABLE, LocalLogin, LocalLoginError
+from include.warehouse.local_login import SETTING as PASSWORD_SETTING
+from include.warehouse.local_login import LocalLogin, LocalLoginError
 
 APPLICATION = "firn"
 LOCAL_HOST = "127.0.0.1"
@@ -482,7 +483,7 @@ def _refusal(settings: ConnectionSettings, error: Exception) -> str:
     if settings.is_local and "Incorrect username or password" in reason:
         return (
             f"The local warehouse on {LOCAL_HOST}:{settings.port} does not take the password of "
-            f"{settings.home}: set FIRN_HOME, or {PASSWORD_VARIABLE}, to what it was started with, "
+            f"{settings.home}: set FIRN_HOME, or {PASSWORD_SETTING}, to what it was started with, "
             "or FIRN_LOCAL_PORT to the port of the one that you mean."
         )
     if settings.is_local:

@@ -23,9 +23,9 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from include.variables import LOCAL_PASSWORD_FILE
+from include.variables import LOCAL_LOGIN_FILE
 
-PASSWORD_VARIABLE = "FIRN_LOCAL_PASSWORD"  # noqa: S105 - the name of a setting
+SETTING = "FIRN_LOCAL_PASSWORD"
 
 
 class LocalLoginError(ValueError):
@@ -47,7 +47,7 @@ class LocalLogin:
     @property
     def password_file(self) -> Path:
         """Where the password is kept; unused where one is set."""
-        return self.home / LOCAL_PASSWORD_FILE
+        return self.home / LOCAL_LOGIN_FILE
 
     @property
     def key_file(self) -> Path:
@@ -57,7 +57,7 @@ class LocalLogin:
     @property
     def origin(self) -> str:
         """Where the password is to be found, for a sentence."""
-        return f"that of {PASSWORD_VARIABLE}" if self.setting else f"in {self.password_file}"
+        return f"that of {SETTING}" if self.setting else f"in {self.password_file}"
 
     def make(self) -> None:
         """Make what is missing; of several programs that do so at once, one makes it for all.
@@ -66,7 +66,8 @@ class LocalLogin:
             LocalLoginError: the files cannot be written.
         """
         try:
-            _make_once(self.password_file, _new_password)
+            if not self.setting:
+                _make_once(self.password_file, _new_password)
             _make_once(self.key_file, _new_key)
         except OSError as error:
             raise LocalLoginError(
@@ -90,7 +91,7 @@ class LocalLogin:
             raise LocalLoginError(
                 f"There is no password of the local warehouse in {self.password_file}: start it "
                 "with `python -m include.warehouse start`, or set FIRN_HOME or "
-                f"{PASSWORD_VARIABLE} to those of the one that runs."
+                f"{SETTING} to those of the one that runs."
             )
         return found
 

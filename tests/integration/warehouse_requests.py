@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from httpx import Response
 from starlette.testclient import TestClient
 
 from include.warehouse.local.server import Server
@@ -38,7 +37,7 @@ class Client:
     def authorization(self) -> dict[str, str]:
         return {"Authorization": f'Snowflake Token="{self.token}"'}
 
-    def post(self, path: str, body: Any = None, **headers: str) -> Response:
+    def post(self, path: str, body: Any = None, **headers: str) -> Any:
         return self.http.post(path, json=body or {}, headers=self.authorization | headers)
 
     def sql(self, statement: str, **more: Any) -> dict[str, Any]:
@@ -65,7 +64,7 @@ class Client:
     def address(self, url: str) -> str:
         return url.removeprefix("http://127.0.0.1")
 
-    def put(self, statement: str, content: bytes) -> Response:
+    def put(self, statement: str, content: bytes) -> Any:
         """PUT as a client does it: ask for an address, then send the file there."""
         info = self.done(statement)["stageInfo"]
         return self.http.put(self.address(info["presignedUrl"]), content=content)

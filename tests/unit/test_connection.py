@@ -683,7 +683,7 @@ def test_what_is_asked_for_reaches_the_server_past_any_proxy(
 ) -> None:
     dead = f"http://127.0.0.1:{free_port()}"
     proxies = {"HTTP_PROXY": dead, "http_proxy": dead, "NO_PROXY": "", "no_proxy": ""}
-    set_all(clean_environment, proxies | {"FIRN_LOCAL_PASSWORD": "any"})
+    set_all(clean_environment, proxies | {"FIRN_LOCAL_PASSWORD": PASSWORD})
     settings = ConnectionSettings(firn_local_port=recorder.server_port)
     with (
         pytest.raises(

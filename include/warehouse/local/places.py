@@ -105,14 +105,14 @@ def guard_fakesnow(stages: Path) -> None:
 
     def parts_from_var(
         reference: str, current_database: str | None, current_schema: str | None
-    ) -> tuple[str, ...]:
-        return tuple(
-            map(checked, _parts_from_reference(reference, current_database, current_schema))
-        )
+    ) -> tuple[str, str, str]:
+        database, schema, name = _parts_from_reference(reference, current_database, current_schema)
+        return checked(database), checked(schema), checked(name)
 
-    def internal_dir(stage: str, path: str = "") -> str:
-        folder = inside(stages, *_three(stage.split(".")))
-        inside(stages, *stage.split("."), path=path)
+    def internal_dir(fqname: str, path: str = "") -> str:
+        names = _three(fqname.split("."))
+        folder = inside(stages, *names)
+        inside(stages, *names, path=path)
         return f"{folder}/{path.lstrip('/')}"
 
     def internal_files_sql(prefix: str) -> str:

@@ -15,7 +15,7 @@ from include.warehouse.local.errors import WarehouseError
 from include.warehouse.local.server import Server, logger
 from include.warehouse.local.statements import ABANDONED_SECONDS, Orders
 from include.warehouse.local.store import Store
-from include.warehouse.local_login import PASSWORD_VARIABLE, LocalLogin, LocalLoginError
+from include.warehouse.local_login import SETTING, LocalLogin, LocalLoginError
 
 HOST = "127.0.0.1"
 IDLE_LIMIT_VARIABLE = "FIRN_LOCAL_IDLE_TRANSACTION_SECONDS"
@@ -37,7 +37,7 @@ def serve(folder: Path, port: int) -> None:
     )
     idle_seconds = float(os.environ.get(IDLE_LIMIT_VARIABLE, "60"))
     store = Store(folder, idle_seconds)
-    login = LocalLogin(store.folder.parent, variable(PASSWORD_VARIABLE))
+    login = LocalLogin(store.folder.parent, variable(SETTING))
     login.make()
 
     def stop(reason: str) -> None:
