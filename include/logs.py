@@ -11,6 +11,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TextIO, cast
 from urllib.parse import quote, unquote, urlsplit
@@ -18,7 +19,7 @@ from urllib.parse import quote, unquote, urlsplit
 import structlog
 from dotenv import dotenv_values
 
-from include.variables import REPOSITORY, env_file, variable
+from include.variables import LOCAL_LOGIN_FILE, REPOSITORY, env_file, variable
 
 LOG_FORMAT = "FIRN_LOG_FORMAT"
 HIDDEN = "***"
@@ -35,6 +36,7 @@ _PASSWORDS = {
     "SNOWFLAKE_PRIVATE_KEY_PASSPHRASE",
     "FIRN_OPENLINEAGE_API_KEY",
     "FIRN_AIRFLOW_PASSWORD",
+    "FIRN_LOCAL_PASSWORD",
 }
 _KEY_FILE = "SNOWFLAKE_PRIVATE_KEY_PATH"
 _URL = re.compile(r"FIRN_\w+_URL")
@@ -126,6 +128,9 @@ def secrets(*, keys: bool = True) -> list[str]:
         for name, value in settings.items():
             if value and (keys or name != _KEY_FILE):
                 found.update(_secrets_of(name, value))
+    with suppress(OSError, UnicodeDecodeError):
+        home = REPOSITORY / Path(variable("FIRN_HOME") or ".firn").expanduser()
+        found.add((home / LOCAL_LOGIN_FILE).read_text("ascii").strip())
     variants = {
         form
         for secret in found

@@ -12,6 +12,7 @@ from pathlib import Path
 from dotenv import dotenv_values
 
 REPOSITORY = Path(__file__).resolve().parents[1]
+LOCAL_LOGIN_FILE = "local_password"
 
 
 def env_file() -> Path:

@@ -95,6 +95,10 @@ class Warehouse:
     def settings(self) -> ConnectionSettings:
         return ConnectionSettings(firn_home=self.home, firn_local_port=self.port, firn_user="test")
 
+    @property
+    def password(self) -> str:
+        return self.settings().local_login.password()
+
     def environment(self) -> dict[str, str]:
         """The whole environment for a program that uses this warehouse."""
         return os.environ | self.settings().environment()

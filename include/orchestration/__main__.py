@@ -75,7 +75,8 @@ def up() -> None:
     if settings.is_local:
         console.print(
             f"Warehouse  127.0.0.1:{variables['FIRN_LOCAL_PORT']}  "
-            "(account local, user firn, password firn, protocol http)"
+            "(account local, user firn, protocol http; the password is "
+            f"{settings.local_login.origin})"
         )
     console.print(f"Logs       {firn_home(variables) / 'logs'}")
     console.print("\nDAGs are paused until you switch them on. Stop everything with: make down")

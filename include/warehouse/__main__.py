@@ -107,6 +107,7 @@ def status() -> None:
         table.add_row(key, str(health[key]))
     table.add_row("free disk", f"{health['free_bytes'] / 1024**3:.1f} GiB")
     table.add_row("log", str(warehouse.log))
+    table.add_row("password", get_settings().local_login.origin)
     console.print(table)
 
 

@@ -23,6 +23,8 @@ from snowflake.connector import SnowflakeConnection
 
 from include.variables import REPOSITORY as REPOSITORY
 from include.variables import env_file as env_file
+from include.warehouse.local_login import SETTING as PASSWORD_SETTING
+from include.warehouse.local_login import LocalLogin, LocalLoginError
 
 APPLICATION = "firn"
 LOCAL_HOST = "127.0.0.1"
@@ -91,6 +93,7 @@ class ConnectionSettings(BaseSettings):
     firn_target: Annotated[Target, BeforeValidator(_lower)] = "local"
     firn_home: Path = REPOSITORY / ".firn"
     firn_local_port: Annotated[int, Field(ge=1, le=65535)] = 8480
+    firn_local_password: SecretStr | None = None
     firn_user: Annotated[
         str, BeforeValidator(_lower), StringConstraints(pattern=r"^[a-z_][a-z0-9_]*$")
     ] = Field(default_factory=lambda: _operating_system_user(os.environ))
@@ -167,6 +170,11 @@ class ConnectionSettings(BaseSettings):
         return self.firn_local_port
 
     @property
+    def local_login(self) -> LocalLogin:
+        """What the local warehouse asks for."""
+        return LocalLogin(self.home, _reveal(self.firn_local_password))
+
+    @property
     def home(self) -> Path:
         """The folder for everything generated; a relative one starts at the repository."""
         return _absolute(self.firn_home)
@@ -227,7 +235,11 @@ class ConnectionSettings(BaseSettings):
         return tag
 
     def connector_arguments(self) -> dict[str, Any]:
-        """The arguments of `snowflake.connector.connect` for this target, secrets in the clear."""
+        """The arguments of `snowflake.connector.connect` for this target, secrets in the clear.
+
+        Raises:
+            LocalLoginError: the target is local, and there is no password yet.
+        """
         arguments: dict[str, Any] = {
             "application": APPLICATION,
             "database": self.database,
@@ -237,7 +249,7 @@ class ConnectionSettings(BaseSettings):
             arguments |= {
                 "account": LOCAL_ACCOUNT,
                 "user": APPLICATION,
-                "password": APPLICATION,
+                "password": self.local_login.password(),
                 "host": LOCAL_HOST,
                 "port": self.port,
                 "protocol": "http",
@@ -298,6 +310,8 @@ class ConnectionSettings(BaseSettings):
         }
         if self.is_local:
             variables |= _past_the_proxy(os.environ)
+            # Where it is not set, a child reads it from the home as this program does.
+            variables["FIRN_LOCAL_PASSWORD"] = _reveal(self.firn_local_password)
             if self.is_rehearsal:
                 variables["SNOWFLAKE_ACCOUNT"] = LOCAL_ACCOUNT
         else:
@@ -424,16 +438,19 @@ def connect(
             waits for a starting warehouse does so itself.
     """
     settings = settings or get_settings()
-    arguments = settings.connector_arguments()
+    if settings.is_local:
+        _require_local_server(settings.port)
+        os.environ.update(_past_the_proxy(os.environ))
+    try:
+        arguments = settings.connector_arguments()
+    except LocalLoginError as error:
+        raise WarehouseUnreachableError(str(error)) from None
     if as_loader:
         arguments |= settings.loader_arguments()
     chosen = {"database": database, "schema": schema, "role": role, "warehouse": warehouse}
     arguments |= {name: value for name, value in chosen.items() if value is not None}
     arguments["autocommit"] = autocommit
     arguments["session_parameters"]["QUERY_TAG"] = settings.query_tag(query_tag)
-    if settings.is_local:
-        _require_local_server(settings.port)
-        os.environ.update(_past_the_proxy(os.environ))
     try:
         connection = snowflake.connector.connect(**arguments)
     except (snowflake.connector.Error, OSError, ValueError, TypeError) as error:
@@ -463,6 +480,12 @@ def _require_local_server(port: int) -> None:
 
 def _refusal(settings: ConnectionSettings, error: Exception) -> str:
     reason = " ".join(str(error).split()).rstrip(".")
+    if settings.is_local and "Incorrect username or password" in reason:
+        return (
+            f"The local warehouse on {LOCAL_HOST}:{settings.port} does not take the password of "
+            f"{settings.home}: set FIRN_HOME, or {PASSWORD_SETTING}, to what it was started with, "
+            "or FIRN_LOCAL_PORT to the port of the one that you mean."
+        )
     if settings.is_local:
         return (
             f"What answers on {LOCAL_HOST}:{settings.port} is not a working local warehouse "

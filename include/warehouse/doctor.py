@@ -44,7 +44,12 @@ PACKAGES = (
     "sqlglot",
 )
 SECRETS = frozenset(
-    {"SNOWFLAKE_PASSWORD", "SNOWFLAKE_PRIVATE_KEY_PASSPHRASE", "FIRN_AIRFLOW_PASSWORD"}
+    {
+        "SNOWFLAKE_PASSWORD",
+        "SNOWFLAKE_PRIVATE_KEY_PASSPHRASE",
+        "FIRN_AIRFLOW_PASSWORD",
+        "FIRN_LOCAL_PASSWORD",
+    }
 )
 
 # The demo at its default scale writes about 1 GiB, all domains about 5.

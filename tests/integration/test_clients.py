@@ -48,7 +48,7 @@ def _connection(warehouse: Warehouse, schema: str, **arguments: Any) -> Snowflak
     return connect(
         account="local",
         user="firn",
-        password="firn",
+        password=warehouse.password,
         host="127.0.0.1",
         port=warehouse.port,
         protocol="http",
@@ -256,7 +256,7 @@ class TestSqlalchemy:
         address = URL(
             account="local",
             user="firn",
-            password="firn",
+            password=warehouse.password,
             host="127.0.0.1",
             port=warehouse.port,
             database=DATABASE,
@@ -363,7 +363,7 @@ class TestSnowCommand:
         done = self.run(
             tmp_path, "sql", "--query", "select 1 as one; select current_user() as who",
             "--format", "json", "--temporary-connection", "--account", "local", "--user", "firn",
-            "--password", "firn", "--host", "127.0.0.1", "--port", str(warehouse.port),
+            "--password", warehouse.password, "--host", "127.0.0.1", "--port", str(warehouse.port),
             "--protocol", "http",
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
@@ -375,7 +375,8 @@ class TestSnowCommand:
         config = tmp_path / "config.toml"
         config.write_text(
             "[connections.local]\n"
-            'account = "local"\nuser = "firn"\npassword = "firn"\n'
+            'account = "local"\nuser = "firn"\nauthenticator = "snowflake_jwt"\n'
+            f'private_key_file = "{warehouse.settings().local_login.key_file}"\n'
             f'host = "127.0.0.1"\nport = {warehouse.port}\nprotocol = "http"\n'
             f'database = "{DATABASE}"\nschema = "{schema}"\n'
         )
@@ -398,7 +399,7 @@ class TestSnowCommand:
         done = self.run(
             tmp_path, "sql", "--query", "select * from raw.public.nowhere",
             "--temporary-connection", "--account", "local", "--user", "firn",
-            "--password", "firn", "--host", "127.0.0.1", "--port", str(warehouse.port),
+            "--password", warehouse.password, "--host", "127.0.0.1", "--port", str(warehouse.port),
             "--protocol", "http",
         )  # fmt: skip
         assert done.returncode != 0

@@ -36,7 +36,9 @@ def impatient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Warehouse]:
     """A warehouse that says "in progress" and gives statements up after a moment."""
     warehouse = Warehouse(tmp_path_factory.mktemp("firn"), free_port())
     orders = Orders(answer_seconds=0.2, abandoned_seconds=1)
-    app = Server(Store(warehouse.home / "warehouse"), orders=orders).app
+    login = warehouse.settings().local_login
+    login.make()
+    app = Server(Store(warehouse.home / "warehouse"), login, orders=orders).app
     server = uvicorn.Server(uvicorn.Config(app, port=warehouse.port, log_level="warning"))
     thread = threading.Thread(target=server.run)
     thread.start()

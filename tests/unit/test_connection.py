@@ -80,7 +80,7 @@ def problems(**values: Any) -> list[str]:
 
 def dbt_profile(environment: Mapping[str, str]) -> Profile:
     """The profile dbt itself makes of profiles.yml under this environment."""
-    set_from_args(argparse.Namespace(), {})
+    set_from_args(argparse.Namespace(PROFILES_DIR=str(REPOSITORY / "dbt")), {})
     set_invocation_context(environment)
     return Profile.from_raw_profile_info(
         raw_profile=read_profile(str(REPOSITORY / "dbt"))["firn"],
@@ -98,14 +98,19 @@ def dbt_credentials(environment: Mapping[str, str]) -> SnowflakeCredentials:
 # -- defaults and sources --------------------------------------------------------------------------
 
 
-def test_local_needs_nothing_and_stays_on_this_machine() -> None:
+def test_local_needs_nothing_and_stays_on_this_machine(
+    clean_environment: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    clean_environment.setenv("FIRN_HOME", str(tmp_path))
     settings = get_settings()
+    # As the local warehouse does when it starts.
+    settings.local_login.make()
     arguments = settings.connector_arguments()
     assert settings.is_local
     assert {name: arguments[name] for name in ("account", "user", "password", "host")} == {
         "account": "local",
         "user": "firn",
-        "password": "firn",
+        "password": (tmp_path / "local_password").read_text(),
         "host": "127.0.0.1",
     }
     assert (arguments["port"], arguments["protocol"]) == (8480, "http")
@@ -269,14 +274,35 @@ def test_dbt_connects_as_the_connector_does(
         assert handed[cached] is arguments[cached] is True
 
 
-def test_dbt_connects_locally_as_the_connector_does_with_nothing_set() -> None:
+@pytest.mark.parametrize("home", [None, "there", "/tmp/firn"])
+@pytest.mark.parametrize("target", ["local", "prod"])
+def test_dbt_by_hand_takes_the_key_in_firn_s_home(
+    clean_environment: pytest.MonkeyPatch, home: str | None, target: str
+) -> None:
+    set_all(clean_environment, {"FIRN_TARGET": target, "SNOWFLAKE_ACCOUNT": "local"})
+    clean_environment.setenv("SNOWFLAKE_PRIVATE_KEY_PASSPHRASE", PASSPHRASE)
+    if home:
+        clean_environment.setenv("FIRN_HOME", home)
+    by_hand, handed_on = dict(os.environ), dict(os.environ) | get_settings().environment()
+    for environment in (by_hand, handed_on):
+        credentials = dbt_credentials(environment)
+        assert credentials.password is credentials.private_key_passphrase is None
+        key = Path(str(credentials.private_key_path))
+        assert key.resolve() == get_settings().local_login.key_file.resolve()
+
+
+def test_dbt_connects_locally_as_the_connector_does_with_a_password_set(
+    clean_environment: pytest.MonkeyPatch,
+) -> None:
+    clean_environment.setenv("FIRN_LOCAL_PASSWORD", PASSWORD)
     arguments = get_settings().connector_arguments()
-    profile = dbt_profile({"LOGNAME": get_settings().firn_user})
+    profile = dbt_profile({"LOGNAME": get_settings().firn_user, "FIRN_LOCAL_PASSWORD": PASSWORD})
     credentials = profile.credentials
     assert isinstance(credentials, SnowflakeCredentials)
     for name in ("account", "user", "password", "host", "port", "protocol", "database"):
         assert getattr(credentials, name) == arguments[name], name
     assert credentials.role is credentials.warehouse is credentials.authenticator is None
+    assert credentials.private_key_path is None
     assert credentials.query_tag == arguments["session_parameters"]["QUERY_TAG"]
     assert credentials.reuse_connections is True
     assert profile.target_name == get_settings().target
@@ -303,6 +329,7 @@ def test_the_local_warehouse_plays_an_account(
 ) -> None:
     set_all(clean_environment, authentications(key_file)["password chosen"])
     set_all(clean_environment, {"SNOWFLAKE_ACCOUNT": "local", "FIRN_TARGET": target})
+    clean_environment.setenv("FIRN_LOCAL_PASSWORD", "of-the-local-warehouse")
     set_all(
         clean_environment,
         {"FIRN_PR_NUMBER": "7", "FIRN_USER": "ada", "FIRN_LOCAL_PORT": "9123"}
@@ -656,7 +683,7 @@ def test_what_is_asked_for_reaches_the_server_past_any_proxy(
 ) -> None:
     dead = f"http://127.0.0.1:{free_port()}"
     proxies = {"HTTP_PROXY": dead, "http_proxy": dead, "NO_PROXY": "", "no_proxy": ""}
-    set_all(clean_environment, proxies)
+    set_all(clean_environment, proxies | {"FIRN_LOCAL_PASSWORD": PASSWORD})
     settings = ConnectionSettings(firn_local_port=recorder.server_port)
     with (
         pytest.raises(

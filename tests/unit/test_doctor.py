@@ -199,8 +199,10 @@ def test_another_python_is_said(environment: pytest.MonkeyPatch) -> None:
 def test_what_answers_but_is_no_warehouse_is_reported(environment: pytest.MonkeyPatch) -> None:
     with listening() as port:
         environment.setenv("FIRN_LOCAL_PORT", str(port))
+        environment.setenv("FIRN_LOCAL_PASSWORD", "made-up-password")
         code, text = examine()
     assert code == 2
+    assert "made-up-password" not in text
     assert f"What answers on 127.0.0.1:{port} is not a working local warehouse" in text
     assert "python -m include.warehouse status" in text
 

@@ -140,7 +140,8 @@ def test_every_variable_that_dbt_reads_is_about_the_connection_or_decides_on_the
         for name in re.findall(r"env_var\(\s*'([A-Z_]+)'", file.read_text(encoding="utf-8"))
     }
     connection = {name for name in read if name.startswith(("SNOWFLAKE_", "AIRFLOW_CTX_"))} | {
-        *("FIRN_HOME", "FIRN_LOCAL_PORT", "FIRN_DBT_THREADS", "FIRN_DBT_PACKAGES_DIR"),
+        *("FIRN_HOME", "FIRN_LOCAL_PORT", "FIRN_LOCAL_PASSWORD"),
+        *("FIRN_DBT_THREADS", "FIRN_DBT_PACKAGES_DIR"),
         # FIRN_USER is always set beside them.
         *("LOGNAME", "USER", "USERNAME"),
     }

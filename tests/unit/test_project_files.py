@@ -191,9 +191,12 @@ def test_dbt_has_every_target_and_no_secret_in_its_profile() -> None:
         assert output["database"] == (production if target == "prod" else DATABASES[target])
         if target != "local":
             assert output["password"].startswith(
-                "{{ 'firn' if env_var('SNOWFLAKE_ACCOUNT') | trim | lower == 'local' "
+                "{{ env_var('FIRN_LOCAL_PASSWORD', '') or none "
+                "if env_var('SNOWFLAKE_ACCOUNT') | trim | lower == 'local' "
                 "else env_var('SNOWFLAKE_PASSWORD', '') or none"
             )
+        else:
+            assert output["password"] == "{{ env_var('FIRN_LOCAL_PASSWORD', '') or none }}"
 
 
 def test_secrets_and_generated_files_stay_out_of_git() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import re
 import uuid
 from collections import Counter
@@ -82,7 +83,9 @@ REWRITES: tuple[Callable[[Expr, Session], Expr], ...] = (
     tables.defined_comments,
     names.temporary_tables,
     names.unqualified_targets,
-    staging.temporary_stage,
+    staging.new_stage,
+    staging.put_target,
+    staging.loaded_stage,
     session_state.current_settings,
     names.earlier_results,
     functions.last_changes,
@@ -190,6 +193,8 @@ class LocalCursor(FakeSnowflakeCursor):
                 raise _parse_failure(error) from None
             except duckdb.Error as error:
                 raise translate(error) from error
+            except OSError as error:
+                raise _file_failure(error) from None
             except (NotImplementedError, AssertionError, ValueError) as error:
                 # What fakesnow has no answer to, it says in one of these ways.
                 raise unsupported(f"This statement ({error or type(error).__name__}) is") from None
@@ -449,6 +454,25 @@ def _parse_failure(error: SqlglotError) -> Exception:
     return ProgrammingError(msg=f"SQL compilation error:\n{error}", errno=1003, sqlstate="42000")
 
 
+def _file_failure(error: OSError) -> ProgrammingError:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return _disk_full(str(error.strerror))
+    return ProgrammingError(
+        msg=f"A staged file cannot be read or written ({error.strerror}): use another path.",
+        errno=253,
+        sqlstate="58030",
+    )
+
+
+def _disk_full(reason: str) -> ProgrammingError:
+    return ProgrammingError(
+        msg=f"The local warehouse's disk is full; free space and run the statement again. "
+        f"({reason})",
+        errno=253,
+        sqlstate="53100",
+    )
+
+
 def _worded(text: str) -> ProgrammingError | None:
     """DuckDB's most common complaints with the words and the numbers that clients look for."""
     for pattern, number, state, words in COMPLAINTS:
@@ -491,12 +515,7 @@ def translate(error: duckdb.Error) -> snowflake.connector.errors.Error:
             msg="Duplicate row detected during DML action", errno=100090, sqlstate="42P18"
         )
     if "No space left" in text or "File too large" in text or "Could not write" in text:
-        return ProgrammingError(
-            msg="The local warehouse's disk is full; free space and run the statement again. "
-            f"({text})",
-            errno=253,
-            sqlstate="53100",
-        )
+        return _disk_full(text)
     if "Division by zero" in text:
         return ProgrammingError(msg="Division by zero", errno=100051, sqlstate="22012")
     return ProgrammingError(msg=text, errno=1003, sqlstate="42000")

@@ -10,10 +10,12 @@ from pathlib import Path
 
 import uvicorn
 
+from include.variables import variable
 from include.warehouse.local.errors import WarehouseError
 from include.warehouse.local.server import Server, logger
 from include.warehouse.local.statements import ABANDONED_SECONDS, Orders
 from include.warehouse.local.store import Store
+from include.warehouse.local_login import SETTING, LocalLogin, LocalLoginError
 
 HOST = "127.0.0.1"
 IDLE_LIMIT_VARIABLE = "FIRN_LOCAL_IDLE_TRANSACTION_SECONDS"
@@ -22,8 +24,11 @@ IDLE_LIMIT_VARIABLE = "FIRN_LOCAL_IDLE_TRANSACTION_SECONDS"
 def serve(folder: Path, port: int) -> None:
     """Serve a data folder until SIGTERM or SIGINT; every file is closed cleanly then.
 
+    Password and key are beside the folder, where no stage reaches.
+
     Raises:
         WarehouseError: the folder cannot be served.
+        LocalLoginError: there is nothing to log in with.
     """
     logging.basicConfig(
         format="%(asctime)s %(levelname)s %(name)s %(message)s",
@@ -32,6 +37,8 @@ def serve(folder: Path, port: int) -> None:
     )
     idle_seconds = float(os.environ.get(IDLE_LIMIT_VARIABLE, "60"))
     store = Store(folder, idle_seconds)
+    login = LocalLogin(store.folder.parent, variable(SETTING))
+    login.make()
 
     def stop(reason: str) -> None:
         # DuckDB refuses everything after an internal failure; a new process reads its log again.
@@ -39,7 +46,7 @@ def serve(folder: Path, port: int) -> None:
         os.kill(os.getpid(), signal.SIGTERM)
 
     orders = Orders(abandoned_seconds=min(ABANDONED_SECONDS, idle_seconds))
-    server = Server(store, on_fatal=stop, orders=orders)
+    server = Server(store, login, on_fatal=stop, orders=orders)
     uvicorn.run(
         server.app,
         host=HOST,
@@ -53,10 +60,12 @@ def serve(folder: Path, port: int) -> None:
 
 def main() -> None:
     """Entry point of the process."""
+    # Who may not log in may not read the files either.
+    os.umask(0o077)
     folder, port = sys.argv[1:]
     try:
         serve(Path(folder), int(port))
-    except WarehouseError as error:
+    except (WarehouseError, LocalLoginError) as error:
         sys.stderr.write(f"{error}\n")
         raise SystemExit(2) from None
 

@@ -4,58 +4,70 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gzip
+import errno
 import hashlib
 import hmac
-import json
 import logging
 import os
 import secrets
 import shutil
 import threading
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote
 
 import duckdb
+import jwt
 from fakesnow.expr import normalise_ident
 from fakesnow.statement_type import DML_TYPE_IDS, SELECT, statement_type_id
 from fakesnow.transforms import SERVER_VERSION
 from snowflake.connector.errors import Error as SnowflakeError
 from sqlglot import exp
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 
-from include.warehouse.local import dialect, wire
+from include.warehouse.local import dialect, places, requests, wire
 from include.warehouse.local.cursor import LocalCursor
 from include.warehouse.local.errors import WarehouseError, compilation_error
 from include.warehouse.local.session import Session
 from include.warehouse.local.statements import Order, Orders
 from include.warehouse.local.store import Store
+from include.warehouse.local_login import LocalLogin
 
 logger = logging.getLogger("firn.warehouse")
 
 SESSION_IDLE_SECONDS = 4 * 3600.0
 MAXIMUM_STATEMENTS = 256
+BAD_REQUEST = "390400"
+"""Snowflake's code for a request that is none."""
+
 Result = TypeVar("Result")
+
+
+class LoginAgainError(Exception):
+    """There is no session of that token, or no more."""
 
 
 class Server:
     """All sessions of one store, and the routes that clients call.
 
-    Statements run in threads of their own, so that one that waits for a lock stops no other.
+    Statements run in threads of their own, so that one that waits for a lock stops no other. All
+    but the login and the health ask for the token of a session, or have an address that nobody
+    can guess.
     """
 
     def __init__(
         self,
         store: Store,
+        login: LocalLogin,
         on_fatal: Callable[[str], None] = logger.critical,
         orders: Orders | None = None,
     ) -> None:
@@ -63,6 +75,8 @@ class Server:
         self.sessions: dict[str, Session] = {}
         self.orders = orders or Orders()
         self.on_fatal = on_fatal
+        self.password = login.password().encode()
+        self.public_key = login.key().public_key()
         self.secret = secrets.token_bytes(32)
         self.threads = ThreadPoolExecutor(MAXIMUM_STATEMENTS, thread_name_prefix="statement")
         self.app = Starlette(
@@ -84,6 +98,11 @@ class Server:
             middleware=[
                 Middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost"])
             ],
+            exception_handlers={
+                HTTPException: _refused,
+                LoginAgainError: _login_again,
+                ClientDisconnect: _gone,
+            },
             lifespan=self.lifespan,
         )
 
@@ -117,9 +136,12 @@ class Server:
         return await asyncio.get_running_loop().run_in_executor(self.threads, work)
 
     async def login(self, request: Request) -> JSONResponse:
-        """A new session; any user and password will do on 127.0.0.1."""
-        data = (await _body(request))["data"]
-        parameters = dict(data.get("SESSION_PARAMETERS") or {})
+        """A new session, for whoever knows the password or has the key."""
+        data = (await requests.read(request, requests.Login, requests.LOGIN_BYTES)).data
+        if refusal := self.unknown(data):
+            logger.info("login refused code=%s", refusal[0])
+            return _not_let_in(*refusal)
+        parameters = dict(data.parameters or {})
         named = {
             key: normalise_ident(value)
             for key in ("databaseName", "schemaName", "roleName", "warehouse")
@@ -131,7 +153,7 @@ class Server:
                 self.store,
                 named.get("databaseName"),
                 named.get("schemaName"),
-                user=str(data.get("LOGIN_NAME") or "FIRN").upper(),
+                user=(data.user or "FIRN").upper(),
                 role=named.get("roleName"),
                 warehouse=named.get("warehouse"),
                 parameters=parameters,
@@ -158,17 +180,49 @@ class Server:
             }
         )
 
+    def unknown(self, given: requests.Credentials) -> tuple[str, str] | None:
+        """Why a client is not let in, by code and sentence; None for one that is."""
+        if (given.authenticator or "").upper() == "SNOWFLAKE_JWT":
+            try:
+                jwt.decode(
+                    given.token or "", self.public_key, ["RS256"], options={"require": ["exp"]}
+                )
+            except jwt.InvalidTokenError:
+                return "390144", "JWT token is invalid."
+            return None
+        if hmac.compare_digest((given.password or "").encode(), self.password):
+            return None
+        return "390100", "Incorrect username or password was specified."
+
+    def session_of(self, request: Request) -> tuple[str, Session]:
+        """The token that a request was sent with, and its session.
+
+        Raises:
+            HTTPException: there is no token.
+            LoginAgainError: there is no such session.
+        """
+        scheme, _, token = request.headers.get("Authorization", "").partition('Token="')
+        if scheme.strip() != "Snowflake" or not token.endswith('"'):
+            raise HTTPException(401, "Session token not found in the request data.")
+        session = self.sessions.get(token[:-1])
+        if session is None:
+            raise LoginAgainError
+        return token[:-1], session
+
     async def query(self, request: Request) -> Response:
         """Run one statement and send its result."""
-        session = self.sessions.get(_token(request))
-        if session is None:
-            return _login_again()
-        body = await _body(request)
+        _, session = self.session_of(request)
+        body = await requests.read(request, requests.Query)
+        values = requests.bound(body.bindings)
         request_id = request.query_params.get("requestId") or secrets.token_hex(16)
         base = f"{request.url.scheme}://{request.url.netloc}"
-        order = self.orders.find(request_id, session) or self.orders.start(
-            request_id, session, lambda order: self.thread(lambda: self.run(order, body, base))
-        )
+
+        def run(order: Order) -> Coroutine[Any, Any, dict[str, Any]]:
+            return self.thread(
+                lambda: self.guarded(body.sql, lambda: self.run(order, body, values, base))
+            )
+
+        order = self.orders.find(request_id, session) or self.orders.start(request_id, session, run)
         return await self.answered(order, request)
 
     async def answered(self, order: Order, request: Request) -> Response:
@@ -181,29 +235,29 @@ class Server:
         answer = await self.orders.answer(order, disconnected())
         return Response(status_code=499) if answer is None else JSONResponse(answer)
 
-    def run(self, order: Order, body: dict[str, Any], base_url: str) -> dict[str, Any]:
-        """The answer to one query request; errors become Snowflake's."""
-        session, sql = order.session, body["sqlText"]
+    def run(self, order: Order, body: requests.Query, values: Any, base_url: str) -> dict[str, Any]:
+        """The answer to one query request."""
+        session, sql = order.session, body.sql
+        cursor = session.cursor()
+        cursor.order = order
+        if body.describe_only:
+            cursor.describe_only(sql)
+            return _described(session, cursor, sql)
+        if isinstance(values, requests.Batch):
+            return _result(session, cursor, sql, cursor.execute_rows(sql, values.rows))
+        cursor.execute(sql, values)
+        upload = cursor.last_expression and cursor.last_expression.args.get("put_stage_data")
+        if upload:
+            return {"data": self.upload_target(cursor, upload, base_url), "success": True}
+        if cursor.transfer is not None:
+            urls = [self.address(base_url, path) for path in cursor.transfer["presignedUrls"]]
+            return {"data": cursor.transfer | {"presignedUrls": urls}, "success": True}
+        return _result(session, cursor, sql, None)
+
+    def guarded(self, sql: str, work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        """The answer that the work gives; errors become Snowflake's."""
         try:
-            cursor = session.cursor()
-            cursor.order = order
-            if body.get("describeOnly"):
-                cursor.describe_only(sql)
-                return _described(session, cursor, sql)
-            rows = _bindings(body.get("bindings"))
-            if isinstance(rows, _Batch):
-                return _result(session, cursor, sql, cursor.execute_rows(sql, rows.rows))
-            cursor.execute(sql, rows)
-            upload = cursor.last_expression and cursor.last_expression.args.get("put_stage_data")
-            if upload:
-                return {"data": self.upload_target(cursor, upload, base_url), "success": True}
-            if cursor.transfer is not None:
-                urls = [
-                    f"{base_url}/fs_bucket/{path}?signature={self.signature(path)}"
-                    for path in cursor.transfer["presignedUrls"]
-                ]
-                return {"data": cursor.transfer | {"presignedUrls": urls}, "success": True}
-            return _result(session, cursor, sql, None)
+            return work()
         except SnowflakeError as error:
             logger.info("refused errno=%s %s", error.errno, str(error.msg).replace("\n", " ")[:500])
             return _failure(error)
@@ -218,49 +272,58 @@ class Server:
 
     def upload_target(self, cursor: LocalCursor, upload: Any, base_url: str) -> dict[str, Any]:
         """Where the client sends the file of a PUT: an address of this server."""
-        folder = Path(upload["stageInfo"]["location"])
-        file = folder / Path(upload["src_locations"][0]).name
-        path = quote(str(file.relative_to(self.store.stages)))
+        folder = upload["stageInfo"]["location"].removeprefix(f"{self.store.stages}/").rstrip("/")
+        path = f"{folder}/{upload['src_locations'][0].rpartition('/')[2]}"
+        places.staged(self.store.stages, path)
         name = cursor.last_expression.args["put_stage_name"] if cursor.last_expression else ""
         # Google's is the one kind of stage to which the clients upload with a plain address.
         upload["stageInfo"] = {
             "locationType": "GCS",
             "location": f"{name}/",
             "creds": {},
-            "presignedUrl": f"{base_url}/fs_bucket/{path}?signature={self.signature(path)}",
+            "presignedUrl": self.address(base_url, path),
         }
         return dict(upload)
 
+    def address(self, base_url: str, path: str) -> str:
+        """Where a staged file is read and written; it holds until the server ends."""
+        return f"{base_url}/fs_bucket/{quote(path)}?signature={self.signature(path)}"
+
     def signature(self, path: str) -> str:
-        """What shows that this server gave out an address; it holds until the server ends."""
+        """What shows that this server gave out an address."""
         return hmac.new(self.secret, path.encode(), hashlib.sha256).hexdigest()
 
-    def signed_file(self, request: Request) -> Path | None:
-        """The staged file that a request may read or write, None without a right signature."""
+    def signed_file(self, request: Request) -> Path:
+        """The staged file that a request may read or write.
+
+        Raises:
+            HTTPException: this server did not give out the address, or it leads elsewhere by now.
+        """
         path = request.path_params["path"]
         given = request.query_params.get("signature", "")
-        file = (self.store.stages / path).resolve()
-        if not hmac.compare_digest(given, self.signature(quote(path))):
-            return None
-        return file if file.is_relative_to(self.store.stages) else None
+        if not hmac.compare_digest(given.encode(), self.signature(path).encode()):
+            raise HTTPException(403, "The local warehouse did not give out this address.")
+        try:
+            return places.staged(self.store.stages, path)
+        except SnowflakeError:
+            raise HTTPException(403, "The address leads out of its stage.") from None
 
     async def upload(self, request: Request) -> Response:
         """Stream an uploaded file into its stage; a broken upload leaves nothing behind."""
         target = self.signed_file(request)
-        if target is None:
-            return Response(status_code=403)
-        target.parent.mkdir(parents=True, exist_ok=True)
         partial = self.store.uploads / secrets.token_hex(8)
         try:
+            target.parent.mkdir(parents=True, exist_ok=True)
             with partial.open("wb") as file:
                 async for chunk in request.stream():
                     file.write(chunk)
             partial.replace(target)
-        except ClientDisconnect:
-            return Response(status_code=400)
         except OSError as error:
             logger.error("upload failed: %s", error)
-            return Response(status_code=507)
+            full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+            raise HTTPException(
+                507 if full else 400, f"The file cannot be stored ({error.strerror})."
+            ) from None
         finally:
             partial.unlink(missing_ok=True)
         return Response()
@@ -268,16 +331,13 @@ class Server:
     async def download(self, request: Request) -> Response:
         """A staged file, for GET."""
         file = self.signed_file(request)
-        if file is None:
-            return Response(status_code=403)
-        return FileResponse(file) if file.is_file() else Response(status_code=404)
+        if not file.is_file():
+            raise HTTPException(404, "There is no such file in the stage any more.")
+        return FileResponse(file)
 
     async def session(self, request: Request) -> JSONResponse:
         """Keep a session alive, or end it."""
-        token = _token(request)
-        session = self.sessions.get(token)
-        if session is None:
-            return _login_again()
+        token, session = self.session_of(request)
         if request.query_params.get("delete"):
             del self.sessions[token]
             self.orders.forget(session, all_of_it=True)
@@ -288,28 +348,24 @@ class Server:
 
     async def renew(self, request: Request) -> JSONResponse:
         """A longer life for a session's token."""
-        token = _token(request)
-        if token not in self.sessions:
-            return _login_again()
+        token, _ = self.session_of(request)
         return _success({"sessionToken": token, "validityInSecondsST": int(SESSION_IDLE_SECONDS)})
 
     async def abort(self, request: Request) -> JSONResponse:
-        """Cancel the statement that a request started."""
-        body = await _body(request)
-        if order := self.orders.find(str(body.get("requestId"))):
+        """Cancel the statement that a request of the same session started."""
+        _, session = self.session_of(request)
+        body = await requests.read(request, requests.Abort)
+        if body.request_id and (order := self.orders.find(body.request_id, session)):
             order.cancel()
         return _success(None)
 
     async def result(self, request: Request) -> Response:
         """The result of a statement that ran before or still runs, by its query id."""
-        session = self.sessions.get(_token(request))
-        if session is None:
-            return _login_again()
+        _, session = self.session_of(request)
         query_id = request.path_params["query_id"]
         if order := self.orders.find(query_id, session):
             return await self.answered(order, request)
-        kept = session.results_cache.get(query_id)
-        if kept is None:
+        if session.results_cache.get(query_id) is None:
             return JSONResponse(
                 {
                     "data": None,
@@ -318,18 +374,23 @@ class Server:
                     "success": False,
                 }
             )
-        cursor = session.cursor()
-        await self.thread(lambda: cursor.execute(f"select * from table(result_scan('{query_id}'))"))
-        return JSONResponse(_result(session, cursor, "select 1", None))
+
+        def again() -> dict[str, Any]:
+            cursor = session.cursor()
+            cursor.execute(f"select * from table(result_scan('{query_id}'))")
+            return _result(session, cursor, "select 1", None)
+
+        return JSONResponse(await self.thread(lambda: self.guarded("result_scan", again)))
 
     async def monitoring(self, request: Request) -> JSONResponse:
         """Whether a statement has ended; they all have once they have an id."""
-        session = self.sessions.get(_token(request))
-        found = session is not None and request.path_params["query_id"] in session.results_cache
+        _, session = self.session_of(request)
+        found = request.path_params["query_id"] in session.results_cache
         return _success({"queries": [{"status": "SUCCESS"}] if found else []})
 
     async def ignore(self, request: Request) -> JSONResponse:
         """Telemetry goes nowhere."""
+        self.session_of(request)
         return _success(None)
 
     async def health(self, request: Request) -> JSONResponse:
@@ -354,41 +415,6 @@ class Server:
                 "threads": threading.active_count(),
             }
         )
-
-
-class _Batch:
-    """Rows of values for one statement."""
-
-    def __init__(self, rows: list[tuple[Any, ...]]) -> None:
-        self.rows = rows
-
-
-async def _body(request: Request) -> dict[str, Any]:
-    raw = await request.body()
-    if request.headers.get("Content-Encoding") == "gzip":
-        raw = gzip.decompress(raw)
-    parsed: dict[str, Any] = json.loads(raw or b"{}")
-    return parsed
-
-
-def _token(request: Request) -> str:
-    header = request.headers.get("Authorization", "")
-    return header.split('Token="', 1)[-1].rstrip('"')
-
-
-def _bindings(bindings: dict[str, Any] | None) -> list[Any] | dict[str, Any] | _Batch | None:
-    if not bindings:
-        return None
-    if not all(name.isdigit() for name in bindings):
-        return {name: wire.bound(binding) for name, binding in bindings.items()}
-    ordered = [bindings[str(position)] for position in range(1, len(bindings) + 1)]
-    if any(isinstance(binding["value"], list) for binding in ordered):
-        columns = [
-            [wire.bound({**binding, "value": value}) for value in binding["value"]]
-            for binding in ordered
-        ]
-        return _Batch(list(zip(*columns, strict=True)))
-    return [wire.bound(binding) for binding in ordered]
 
 
 def _session_info(session: Session) -> dict[str, Any]:
@@ -463,15 +489,30 @@ def _success(data: Any) -> JSONResponse:
     return JSONResponse({"data": data, "code": None, "message": None, "success": True})
 
 
-def _login_again() -> JSONResponse:
-    return JSONResponse(
-        {
-            "data": None,
-            "code": "390111",
-            "message": "Session no longer exists. New login required to access the service.",
-            "success": False,
-        }
+def _not_let_in(code: str, message: str) -> JSONResponse:
+    return JSONResponse({"data": None, "code": code, "message": message, "success": False})
+
+
+async def _login_again(request: Request, error: Exception) -> Response:
+    # Clients look at the code, not at the status, which is why it is the usual one.
+    return _not_let_in(
+        "390111", "Session no longer exists. New login required to access the service."
     )
+
+
+async def _refused(request: Request, error: Exception) -> Response:
+    """What cannot be read or is not there, in one sentence."""
+    status = error.status_code if isinstance(error, HTTPException) else 400
+    sentence = error.detail if isinstance(error, HTTPException) else str(error)
+    return JSONResponse(
+        {"data": None, "code": BAD_REQUEST, "message": sentence, "success": False},
+        status_code=status,
+    )
+
+
+async def _gone(request: Request, error: Exception) -> Response:
+    """Nobody listens any more."""
+    return Response(status_code=499)
 
 
 def _failure(error: SnowflakeError) -> dict[str, Any]:

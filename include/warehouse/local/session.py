@@ -93,13 +93,26 @@ class Session(FakeSnowflakeConnection):
             super().__init__(
                 store.hub.cursor(),
                 RecentResults(),
-                database,
-                schema,
                 create_database=False,
                 create_schema=False,
                 db_path=store.databases,
             )
+            self._begin_in(database, schema)
         store.sessions.add(self)
+
+    def _begin_in(self, database: str | None, schema: str | None) -> None:
+        """Where a client asked to begin; what is not there is kept as a name that leads nowhere."""
+        from include.warehouse.local.rules import names
+
+        self.database = database.upper() if database else None
+        self._schema = schema.upper() if schema else None
+        if self.database not in {name.upper() for name in self.store.attached}:
+            return
+        if self._schema and names.schema_exists(self, self.database, self._schema):
+            self.use(self.database, self._schema)
+        else:
+            self.database_set = True
+            self._duck_conn.execute(f"SET schema = {literal(f'{self.database}.main')}")
 
     @property
     def duck(self) -> duckdb.DuckDBPyConnection:

@@ -17,8 +17,9 @@ import duckdb
 from fakesnow import info_schema, macros
 from fakesnow.instance import GLOBAL_DATABASE_NAME
 from fakesnow.transforms import show
-from fakesnow.transforms import stage as fakesnow_stage
+from snowflake.connector.errors import ProgrammingError
 
+from include.warehouse.local import places
 from include.warehouse.local.errors import WarehouseError
 from include.warehouse.local.gate import Gate
 from include.warehouse.local.locks import TableLocks
@@ -32,7 +33,7 @@ logger = logging.getLogger("firn.warehouse")
 
 FORMAT = "firn-warehouse 1 duckdb 2"
 MINIMUM_FREE_BYTES = 64 * 1024**2
-DATABASE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_$]*")
+DATABASE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_$]{0,199}")
 
 
 class Store:
@@ -62,8 +63,7 @@ class Store:
         self.catalog_lock = threading.RLock()
         self.gate = Gate()
         self.sessions: weakref.WeakSet[Session] = weakref.WeakSet()
-        # fakesnow keeps staged files in a temporary folder of its own unless told otherwise.
-        fakesnow_stage.LOCAL_BUCKET_PATH = str(self.stages)
+        places.guard_fakesnow(self.stages)
         self.attached: set[str] = set()
         self.hub = self._open()
 
@@ -130,7 +130,8 @@ class Store:
         hub.execute(metadata.ACCOUNT_TABLES_SQL)
         hub.execute(functions.MACROS_SQL)
         named = {stem: name for name, stem in hub.execute(f"FROM {metadata.FILES}").fetchall()}
-        for file in sorted(self.databases.glob("*.db")):
+        for found in sorted(self.databases.glob("*.db")):
+            file = self._file(found.stem)
             name = named.get(file.stem, file.stem)
             if name == metadata.NOBODY:
                 self._unlink(file)
@@ -166,12 +167,27 @@ class Store:
         self, connection: duckdb.DuckDBPyConnection, stages: Iterable[tuple[str, str, str]]
     ) -> None:
         for stage in stages:
-            connection.execute(
+            gone = connection.execute(
                 f"DELETE FROM {staging.STAGES} "
-                "WHERE database_name = ? AND schema_name = ? AND name = ?",
+                "WHERE database_name = ? AND schema_name = ? AND name = ? RETURNING name",
                 stage,
-            )
-            shutil.rmtree(self.stages.joinpath(*stage), ignore_errors=True)
+            ).fetchone()
+            if gone:
+                self._remove_staged(*stage)
+
+    def _remove_staged(self, *names: str) -> None:
+        """Delete the files of a stage, or of all stages of a schema or a database."""
+        # A name that cannot be a folder's has no folder.
+        with contextlib.suppress(ProgrammingError):
+            shutil.rmtree(places.inside(self.stages, *names), ignore_errors=True)
+
+    def forget_stages(self, *container: str) -> None:
+        """Forget the stages of a schema or a database that is gone, and delete their files."""
+        columns = ("database_name", "schema_name")[: len(container)]
+        condition = " AND ".join(f"{column} = ?" for column in columns)
+        with self.catalog_lock, self.hub.cursor() as connection:
+            connection.execute(f"DELETE FROM {staging.STAGES} WHERE {condition}", container)
+        self._remove_staged(*container)
 
     def prepare_database(self, connection: duckdb.DuckDBPyConnection, name: str) -> None:
         """Create fakesnow's and our own views and macros in a database, if they are missing."""
@@ -193,7 +209,16 @@ class Store:
             found = connection.execute(
                 f"SELECT stem FROM {metadata.FILES} WHERE name = ?", (name,)
             ).fetchone()
-        return self.databases / f"{found[0] if found else name}.db"
+        return self._file(found[0] if found else name)
+
+    def _file(self, stem: str) -> Path:
+        try:
+            return places.inside(self.databases, path=f"{stem}.db")
+        except ProgrammingError:
+            raise WarehouseError(
+                f"{self.databases / stem}.db is not a file in {self.databases}: put it there "
+                "instead of a link."
+            ) from None
 
     def new_database_file(self, name: str) -> Path:
         """The file for a database that is made, which is not that of any other.
@@ -270,11 +295,11 @@ class Store:
                 raise
             self._unlink(old)
             connection.execute(f"DELETE FROM {metadata.FILES} WHERE name = ?", (metadata.NOBODY,))
-        shutil.rmtree(self.stages / to, ignore_errors=True)
+        self.forget_stages(to)
 
     def _spare_file(self, name: str) -> Path:
         number = 2
-        while (file := self.databases / f"{name}.{number}.db").exists():
+        while (file := self._file(f"{name}.{number}")).exists():
             number += 1
         return file
 
@@ -299,7 +324,7 @@ class Store:
         with self.catalog_lock, self.hub.cursor() as connection:
             connection.execute(f"DELETE FROM {metadata.FILES} WHERE name = ?", (name,))
             metadata.forget_container(connection, (name,))
-        shutil.rmtree(self.stages / name, ignore_errors=True)
+        self.forget_stages(name)
 
     def record_writes(
         self,

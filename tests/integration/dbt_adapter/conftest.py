@@ -84,7 +84,7 @@ def dbt_profile_target(warehouse: Warehouse, peer_database: str) -> dict[str, ob
         "type": "snowflake",
         "account": "local",
         "user": "firn",
-        "password": "firn",
+        "password": warehouse.password,
         "host": "127.0.0.1",
         "port": warehouse.port,
         "protocol": "http",

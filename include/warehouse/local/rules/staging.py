@@ -8,19 +8,20 @@ from __future__ import annotations
 
 import hashlib
 import re
+import secrets
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from email.utils import formatdate
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
 
 from fakesnow.transforms.file_format import lookup_file_format
 from fakesnow.transforms.options import parse_options
 from snowflake.connector.errors import ProgrammingError
 from sqlglot import Expr, exp
 
+from include.warehouse.local import places
 from include.warehouse.local.errors import compilation_error, not_found, unsupported
 from include.warehouse.local.rules import answers, names
 from include.warehouse.local.rules.session_state import command_words
@@ -47,30 +48,27 @@ class Location:
     """A place in an internal stage.
 
     Attributes:
+        stages: the folder of all stages.
         stage: database, schema and name of the stage.
-        folder: the stage's folder.
         path: what stands behind the stage's name, a file or the beginning of file names.
     """
 
+    stages: Path
     stage: tuple[str, str, str]
-    folder: Path
     path: str
+
+    @property
+    def folder(self) -> Path:
+        """The stage's folder."""
+        return places.inside(self.stages, *self.stage)
 
     def files(self, pattern: str | None = None) -> list[Path]:
         """Files whose path in the stage begins with `path` and matches the pattern whole."""
-        found = sorted(file for file in self.folder.rglob("*") if file.is_file())
-        return [
-            file
-            for file in found
-            if self.name(file).startswith(self.path)
-            and not file.name.startswith(".")
-            and (pattern is None or re.fullmatch(pattern, self.name(file)))
-        ]
+        return places.files(self.stages, *self.stage, path=self.path, pattern=pattern)
 
-    @property
-    def file(self) -> Path:
-        """The file at exactly this place, be it there or not."""
-        return self.folder / self.path
+    def file(self, path: str) -> Path:
+        """The file of that path in the stage, be it there or not."""
+        return places.inside(self.stages, *self.stage, path=path)
 
     def name(self, file: Path) -> str:
         """The file's path in the stage."""
@@ -102,10 +100,9 @@ def location(reference: str, session: Session) -> Location:
         raise not_found("Stage", ".".join(stage))
     if row[0]:
         raise unsupported("External stages are")
-    folder = session.store.stages.joinpath(*stage)
-    if not (folder / path).resolve().is_relative_to(folder.resolve()):
-        raise compilation_error(f"the path '{path}' leaves the stage.")
-    return Location(stage, folder, path)
+    path = re.sub("/+", "/", path).removeprefix("/")
+    places.inside(session.store.stages, *stage, path=path)
+    return Location(session.store.stages, stage, path)
 
 
 def list_files(statement: Expr, session: Session) -> str | None:
@@ -160,7 +157,7 @@ def copy_files(statement: Expr, session: Session) -> str | None:
         files = source.files()
     else:
         files = [
-            location(f"{found['source'].strip(chr(39)).rstrip('/')}/{name}", session).file
+            source.file(f"{source.path.rstrip('/')}/{name}")
             for name in re.findall(r"'([^']+)'", found["files"])
         ]
     if missing := [file for file in files if not file.is_file()]:
@@ -168,13 +165,14 @@ def copy_files(statement: Expr, session: Session) -> str | None:
     copied: list[tuple[str]] = []
     for file in files:
         name = source.name(file).removeprefix(source.path).lstrip("/") or file.name
-        copy = target.folder / target.path / name
+        path = f"{target.path.rstrip('/')}/{name}".lstrip("/")
+        copy = target.file(path)
         copy.parent.mkdir(parents=True, exist_ok=True)
         # Readers see the file whole or not at all.
-        spare = copy.with_name(f".{copy.name}.{id(copied)}")
+        spare = copy.with_name(f".{secrets.token_hex(8)}")
         shutil.copy2(file, spare)
         spare.replace(copy)
-        copied.append((f"{target.path.rstrip('/')}/{name}".lstrip("/"),))
+        copied.append((path,))
     return answers.table(("file",), copied)
 
 
@@ -186,6 +184,7 @@ def drop_stage(statement: Expr, session: Session) -> Callable[[], str] | None:
     if table is None:
         raise compilation_error("DROP STAGE needs a name")
     stage = names.resolve(table, session)
+    places.inside(session.store.stages, *stage)
 
     def run() -> str:
         if not statement.args.get("exists"):
@@ -196,15 +195,57 @@ def drop_stage(statement: Expr, session: Session) -> Callable[[], str] | None:
     return run
 
 
-def temporary_stage(statement: Expr, session: Session) -> Expr:
-    """Remember a temporary stage, so that it goes with its session."""
-    if (
-        isinstance(statement, exp.Create)
-        and str(statement.kind).upper() == "STAGE"
-        and statement.find(exp.TemporaryProperty)
-        and (table := names.target(statement)) is not None
-    ):
-        session.temporary_stages.add(names.resolve(table, session))
+def new_stage(statement: Expr, session: Session) -> Expr:
+    """CREATE STAGE: under a name that can be a folder's; a temporary one goes with its session.
+
+    Raises:
+        ProgrammingError: it cannot be, or there is one whose name differs in case alone, which is
+            the same folder on some disks.
+    """
+    if not isinstance(statement, exp.Create) or str(statement.kind).upper() != "STAGE":
+        return statement
+    table = names.target(statement)
+    if table is None:
+        raise compilation_error("CREATE STAGE needs a name")
+    stage = names.resolve(table, session)
+    places.inside(session.store.stages, *stage)
+    if any("'" in one.name for one in statement.find_all(exp.Literal) if one.is_string):
+        # fakesnow writes what it is given into a statement as it is.
+        raise unsupported("A quote in a property of a stage is")
+    folder = "lower(concat_ws('/', database_name, schema_name, name))"
+    alike = session.duck.execute(
+        f"SELECT concat_ws('.', database_name, schema_name, name) FROM {STAGES} "
+        f"WHERE {folder} = ? AND (database_name, schema_name, name) <> (?, ?, ?)",
+        ("/".join(stage).lower(), *stage),
+    ).fetchone()
+    if alike is not None:
+        raise unsupported(f"A second stage whose name differs in case alone from {alike[0]} is")
+    if statement.find(exp.TemporaryProperty):
+        session.temporary_stages.add(stage)
+    return statement
+
+
+def put_target(statement: Expr, session: Session) -> Expr:
+    """PUT … '@stage/path': the quotes around the whole are for paths with spaces."""
+    if isinstance(statement, exp.Put):
+        statement.set("target", exp.var(statement.args["target"].name.strip("'")))
+    return statement
+
+
+def loaded_stage(statement: Expr, session: Session) -> Expr:
+    """COPY INTO a table: from an internal stage, and from nothing else that has an address.
+
+    Raises:
+        ProgrammingError: the files would be somewhere else.
+    """
+    if not isinstance(statement, exp.Copy):
+        return statement
+    for table in statement.args["files"][0].find_all(exp.Table):
+        reference = table.this.name
+        if not isinstance(table.this, exp.Var | exp.Literal) or reference.strip("'")[:1] != "@":
+            raise unsupported("COPY INTO a table from other than a stage is")
+        if not re.search(r"(^'?@|\.)[~%]", reference.partition("/")[0]):
+            location(reference, session)
     return statement
 
 
@@ -230,7 +271,7 @@ def download(statement: Expr, session: Session) -> dict[str, Any] | None:
         "command": "DOWNLOAD",
         "src_locations": [place.name(file) for file in files],
         "localLocation": target.removeprefix("file://"),
-        "presignedUrls": [quote(str(file.relative_to(root))) for file in files],
+        "presignedUrls": [str(file.relative_to(root)) for file in files],
         "encryptionMaterial": [None] * len(files),
         "parallel": 4,
         "autoCompress": False,
@@ -303,7 +344,7 @@ class Unload:
                 errno=1003,
                 sqlstate="42000",
             )
-        spare = self.place.folder / f".unload-{id(self)}"
+        spare = self.place.file(f"{places.UNFINISHED}{secrets.token_hex(8)}")
         spare.mkdir(parents=True)
         try:
             single = bool(self.options.get("SINGLE"))
@@ -318,18 +359,24 @@ class Unload:
             if row is None or not row[0]:
                 # Snowflake writes no file when there are no rows, and leaves those of before.
                 return answers.table(UNLOADED_COLUMNS, [(0, 0, 0)])
+            parts = sorted(written.iterdir()) if written.is_dir() else [written]
+            targets = [
+                self.place.file(self._single() if single else self._name(number, ending))
+                for number in range(len(parts))
+            ]
             for file in taken:
                 file.unlink(missing_ok=True)
-            parts = sorted(written.iterdir()) if written.is_dir() else [written]
-            for number, part in enumerate(parts):
-                name = self.place.path if single else self._name(number, ending)
-                target = self.place.folder / name
+            for part, target in zip(parts, targets, strict=True):
                 target.parent.mkdir(parents=True, exist_ok=True)
                 part.replace(target)
             size = sum(file.stat().st_size for file in self.place.files())
         finally:
             shutil.rmtree(spare, ignore_errors=True)
         return answers.table(UNLOADED_COLUMNS, [(int(row[0]), size, size)])
+
+    def _single(self) -> str:
+        path = self.place.path
+        return f"{path}data" if not path or path.endswith("/") else path
 
     def _name(self, number: int, ending: str) -> str:
         prefix = self.place.path
@@ -359,7 +406,9 @@ class Unload:
 
 def unload(statement: Expr, session: Session) -> Unload | None:
     """COPY INTO @stage FROM a table or a query."""
-    if not isinstance(statement, exp.Copy) or not isinstance(statement.this.this, exp.Var):
+    if not isinstance(statement, exp.Copy) or not isinstance(
+        statement.this.this, exp.Var | exp.Literal
+    ):
         return None
     source = statement.args["files"][0]
     query = source.this if isinstance(source, exp.Subquery) else exp.select("*").from_(source)

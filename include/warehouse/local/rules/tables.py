@@ -745,6 +745,7 @@ def forget_schema(statement: Expr, session: Session) -> None:
         parts = _schema_parts_of(table, session)
         with session.store.catalog_lock, session.store.hub.cursor() as connection:
             metadata.forget_container(connection, parts)
+        session.store.forget_stages(*parts)
 
 
 def _schema_parts_of(schema: exp.Table, session: Session) -> tuple[str, str]:

@@ -1,0 +1,136 @@
+"""What the local warehouse asks for at the door: a password or a key, made for this installation.
+
+Both lie in Firn's home, beside the folder that the warehouse serves, and can be read by their owner
+alone. A program that may read one of them may log in. The key is for what is configured with the
+name of a file, as dbt is; everything else takes the password.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import tempfile
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, generate_private_key
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+)
+
+from include.variables import LOCAL_LOGIN_FILE
+
+SETTING = "FIRN_LOCAL_PASSWORD"
+
+
+class LocalLoginError(ValueError):
+    """There is nothing to log in with; the message says where and what to do, and no secret."""
+
+
+@dataclass(frozen=True)
+class LocalLogin:
+    """The password and the key of one local warehouse.
+
+    Args:
+        home: Firn's home.
+        setting: the password where it is set instead of made, as `FIRN_LOCAL_PASSWORD`.
+    """
+
+    home: Path
+    setting: str | None = field(default=None, repr=False)
+
+    @property
+    def password_file(self) -> Path:
+        """Where the password is kept; unused where one is set."""
+        return self.home / LOCAL_LOGIN_FILE
+
+    @property
+    def key_file(self) -> Path:
+        """The private key, in PEM and without a passphrase."""
+        return self.home / "local_key.p8"
+
+    @property
+    def origin(self) -> str:
+        """Where the password is to be found, for a sentence."""
+        return f"that of {SETTING}" if self.setting else f"in {self.password_file}"
+
+    def make(self) -> None:
+        """Make what is missing; of several programs that do so at once, one makes it for all.
+
+        Raises:
+            LocalLoginError: the files cannot be written.
+        """
+        try:
+            if not self.setting:
+                _make_once(self.password_file, _new_password)
+            _make_once(self.key_file, _new_key)
+        except OSError as error:
+            raise LocalLoginError(
+                f"The local warehouse's password cannot be kept in {self.home} "
+                f"({error.strerror}): set FIRN_HOME to a folder of your own."
+            ) from None
+
+    def password(self) -> str:
+        """The password.
+
+        Raises:
+            LocalLoginError: there is none yet, or it is not to be read.
+        """
+        if self.setting:
+            return self.setting
+        try:
+            found = self.password_file.read_text("ascii").strip()
+        except (OSError, UnicodeDecodeError):
+            found = ""
+        if not found:
+            raise LocalLoginError(
+                f"There is no password of the local warehouse in {self.password_file}: start it "
+                "with `python -m include.warehouse start`, or set FIRN_HOME or "
+                f"{SETTING} to those of the one that runs."
+            )
+        return found
+
+    def key(self) -> RSAPrivateKey:
+        """The private key.
+
+        Raises:
+            LocalLoginError: there is none, or the file is damaged.
+        """
+        try:
+            key = load_pem_private_key(self.key_file.read_bytes(), None)
+        except (OSError, ValueError, TypeError):
+            key = None
+        if not isinstance(key, RSAPrivateKey):
+            raise LocalLoginError(
+                f"{self.key_file} holds no private key: remove it, and start the local warehouse "
+                "again to have another one made."
+            )
+        return key
+
+
+def _new_password() -> bytes:
+    return secrets.token_urlsafe(32).encode()
+
+
+def _new_key() -> bytes:
+    key = generate_private_key(public_exponent=65537, key_size=2048)
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+
+
+def _make_once(file: Path, content: Callable[[], bytes]) -> None:
+    if not file.exists():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        # For its owner alone from the beginning, and under its name when it is complete.
+        with tempfile.NamedTemporaryFile(dir=file.parent, prefix=f".{file.name}.") as fresh:
+            fresh.write(content())
+            fresh.flush()
+            os.fsync(fresh.fileno())
+            with suppress(FileExistsError):
+                os.link(fresh.name, file)
+    # It may have been copied, or restored from a backup.
+    file.chmod(0o600)
