@@ -299,7 +299,7 @@ def test_rows_are_streamed_and_not_held(on_postgres: Game) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(extraction, "_as_text", watched)
         wide = game.source.model_copy(update={"chunk_rows": 1000})
-        delivery = extraction.extract(wide, game.home / "landing")
+        delivery = extraction.extract(wide, game.home / "landing").delivery
     assert isinstance(delivery, Delivery)
     assert seen == [1000] * 5
 
