@@ -122,8 +122,10 @@ def open_engine(url: URL, domain: str) -> Engine:
     Raises:
         IngestionError: no driver for the URL is installed.
     """
+    # A database without an encoding would say in bytes what it is, which SQLAlchemy cannot read.
+    utf8 = {"client_encoding": "UTF8"} if url.drivername == "postgresql+psycopg" else {}
     try:
-        return sa.create_engine(url, poolclass=NullPool, hide_parameters=True)
+        return sa.create_engine(url, poolclass=NullPool, hide_parameters=True, connect_args=utf8)
     except (SQLAlchemyError, ImportError) as error:
         raise IngestionError(
             f"{url_setting(domain)} asks for {url.drivername}, and its driver is not installed "
@@ -424,7 +426,11 @@ select
     set_config('extra_float_digits', '1', true),
     set_config('bytea_output', 'hex', true),
     set_config('lc_monetary', 'C', true),
-    set_config('client_encoding', 'UTF8', true)
+    set_config(
+        'client_encoding',
+        case current_setting('server_encoding') when 'SQL_ASCII' then 'SQL_ASCII' else 'UTF8' end,
+        true
+    )
 """
 _MOMENT = re.compile(r"((?:\d{4}-\d\d-\d\d )?\d\d:\d\d:\d\d)(\.\d{1,6})?(?:\+00)?")
 
