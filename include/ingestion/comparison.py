@@ -12,14 +12,12 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import sqlalchemy as sa
 
 from include.ingestion.errors import IngestionError
-
-if TYPE_CHECKING:
-    from include.ingestion.sources import DatabaseFormat, Source
+from include.ingestion.sources import DatabaseFormat, Source
 
 MICROSECONDS = "firn_microseconds"
 _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001
@@ -107,6 +105,22 @@ class Comparison:
         """Whether anybody should be told."""
         return bool(self.found or self.new or self.problem)
 
+    @property
+    def lines(self) -> list[str]:
+        """What has come out, without a value."""
+        if self.problem:
+            return ["source and raw could not be compared: the log says why"]
+        counted = (
+            (self.found, "loaded now that had come too late"),
+            (self.only_in_source, "of the source not in raw, rejected when they were loaded"),
+            (self.only_in_raw, "in raw that the source no longer has; they stay"),
+        )
+        lines = [f"{rows:,} row{'s' * (rows != 1)} {what}" for rows, what in counted if rows]
+        if changed := sum(one.apart[0] == 0 for one in self.differences.values()):
+            days = f"{changed:,} day{'s' * (changed != 1)}"
+            lines.append(f"{days} with as many rows, but other times of change")
+        return lines
+
     def after(self, known: Differences) -> Comparison:
         """The same beside what is known from earlier on."""
         if self.problem:
@@ -145,6 +159,24 @@ def _is_day(text: str) -> bool:
         return False
 
 
+def require_comparable(source: Source) -> None:
+    """See that a source can be compared with its raw table.
+
+    Raises:
+        IngestionError: it is no table of a database, or nothing says of which day a row is.
+    """
+    if not isinstance(source.format, DatabaseFormat):
+        raise IngestionError(
+            f"{source.title} is delivered as files: only a source with format: {{type: database}} "
+            "can be compared with raw."
+        )
+    if source.format.event_time is None:
+        raise IngestionError(
+            f"{source.title} declares no event_time, by whose days it is compared with raw: "
+            "declare it."
+        )
+
+
 def due(
     source: Source, since_last: float | None, since_all: float | None, watermark: datetime | None
 ) -> Scope | None:
@@ -156,7 +188,7 @@ def due(
         since_all: minutes since everything was compared last.
         watermark: up to where the table has been read; None if from the beginning.
     """
-    database = cast("DatabaseFormat", source.format)
+    database = cast(DatabaseFormat, source.format)
     if database.event_time is None or database.compare_minutes is None:
         return None
     if watermark is None or since_all is None or since_all >= 60 * database.compare_all_hours:
@@ -208,7 +240,7 @@ def source_days(
         IngestionError: nobody has said how this kind of database is asked.
         sqlalchemy.exc.SQLAlchemyError: the database fails.
     """
-    database = cast("DatabaseFormat", source.format)
+    database = cast(DatabaseFormat, source.format)
     event_time = columns[cast(str, database.event_time)]
     changed, counts = _microseconds(columns[database.watermark], connection.dialect.name, source)
     keys = [columns[key] for key in source.key]
@@ -225,7 +257,7 @@ def source_days(
         rows = rows.where(event_time >= bound(scope.first))
     one = rows.subquery()
     # In two parts: SQLite's whole numbers have 64 bits.
-    million = sa.literal_column("1000000")
+    million: sa.ColumnElement[int] = sa.literal_column("1000000")
     query = (
         sa.select(
             one.c.day,

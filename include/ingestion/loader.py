@@ -35,6 +35,7 @@ from include.ingestion.comparison import (
     Scope,
     differences,
     due,
+    require_comparable,
     within,
 )
 from include.ingestion.database import (
@@ -187,6 +188,8 @@ def load_source(
     """
     settings = settings or get_settings()
     root = landing or landing_folder(settings)
+    if compare_all:
+        require_comparable(source)
     if isinstance(source.format, DatabaseFormat):
         return _load_from_database(source, settings, root, span, compare_all, checkpoint)
     if deliveries is None:
