@@ -577,6 +577,29 @@ def test_the_game_s_sample_is_loaded_by_command_from_postgresql(
             cursor.execute("select count(*) from RAW.GAMING.SPINS_HOURLY")
             assert cursor.fetchall() == [(made.spins + later.spins,)]
 
+        def reconcile(status: int, *said: str) -> None:
+            done = runner.invoke(app, ["reconcile", "gaming"])
+            assert done.exit_code == status, done.output
+            for one in said:
+                assert one in " ".join(done.output.split())
+
+        # Doubled, corrected and broken rows of the sample agree as they are.
+        reconcile(0, "gaming.purchases: 4 days compared, 0 extracted again.")
+        with sa.create_engine(server, poolclass=sa.NullPool).begin() as connection:
+            connection.exec_driver_sql(
+                "insert into app_source.purchases_data select timestamp, 'LATE', revenue, 'late',"
+                " created_at, '2022-04-01' from app_source.purchases_data"
+                " where timestamp >= '2022-04-02' limit 2"
+            )
+        reconcile(0, "1 extracted again.", "gaming.purchases: 2 rows loaded now that had come too")
+        with sa.create_engine(server, poolclass=sa.NullPool).begin() as connection:
+            connection.exec_driver_sql(
+                "delete from app_source.purchases_data where transaction_id = 'late'"
+            )
+        reconcile(1, "gaming.purchases: 2 rows in raw that the source no longer has; they stay.")
+        files = runner.invoke(app, ["reconcile", "forex"])
+        assert (files.exit_code, "no source in a database" in files.output) == (2, True)
+
         for wrong, said in (
             (["--all", "--from", "2022-04-01"], "--all is without bounds"),
             (["--from", "2022-04-02", "--to", "2022-04-01"], "is not before"),
