@@ -149,10 +149,11 @@ def within(days: Days, scope: Scope) -> dict[str, Day]:
     if scope.first is None:
         return dict(days)
     first = scope.first.isoformat()
-    return {day: one for day, one in days.items() if day >= first and _is_day(day)}
+    return {day: one for day, one in days.items() if day >= first and is_day(day)}
 
 
-def _is_day(text: str) -> bool:
+def is_day(text: str) -> bool:
+    """Whether it is a day, and nothing that stands in its place."""
     try:
         return date.fromisoformat(text).isoformat() == text
     except ValueError:
@@ -191,10 +192,12 @@ def due(
     database = cast(DatabaseFormat, source.format)
     if database.event_time is None or database.compare_minutes is None:
         return None
-    if watermark is None or since_all is None or since_all >= 60 * database.compare_all_hours:
+    if since_all is None or since_all >= 60 * database.compare_all_hours:
         return Scope()
     if since_last is not None and since_last < database.compare_minutes:
         return None
+    if watermark is None:
+        return Scope()
     now = datetime.now(UTC).replace(tzinfo=None)
     # Of a table that nobody writes any more, the newest days are long ago.
     return Scope((min(now, watermark) - timedelta(days=database.compare_days)).date())
@@ -242,7 +245,7 @@ def source_days(
     """
     database = cast(DatabaseFormat, source.format)
     event_time = columns[cast(str, database.event_time)]
-    changed, counts = _microseconds(columns[database.watermark], connection.dialect.name, source)
+    changed = _microseconds(columns[database.watermark], connection.dialect.name, source)
     keys = [columns[key] for key in source.key]
     place: sa.ColumnElement[Any] = sa.literal(1)
     if keys:
@@ -252,7 +255,7 @@ def source_days(
         )
     rows = sa.select(
         day_of(event_time).label("day"), changed.label("changed"), place.label("place")
-    ).where(counts)
+    ).where(columns[database.watermark].is_not(None))
     if scope.first is not None:
         rows = rows.where(event_time >= bound(scope.first))
     one = rows.subquery()
@@ -276,15 +279,15 @@ def source_days(
 
 def _microseconds(
     column: sa.ColumnElement[Any], dialect: str, source: Source
-) -> tuple[sa.ColumnElement[Any], sa.ColumnElement[bool]]:
-    """A time of change as a whole number, and whether it is one at all."""
+) -> sa.ColumnElement[Any]:
+    """A time of change as a whole number; 0 if it is none, whose row still counts."""
     if dialect == "postgresql":
         moment = sa.cast(column, sa.TIMESTAMP)
         seconds = sa.extract("epoch", moment)
-        return sa.cast(sa.func.round(seconds * 1_000_000), sa.BigInteger), sa.func.isfinite(moment)
+        number = sa.cast(sa.func.round(seconds * 1_000_000), sa.BigInteger)
+        return sa.case((sa.func.isfinite(moment), number), else_=0)
     if dialect == "sqlite":
-        number: sa.ColumnElement[Any] = getattr(sa.func, MICROSECONDS)(column)
-        return number, number.is_not(None)
+        return cast("sa.ColumnElement[Any]", getattr(sa.func, MICROSECONDS)(column))
     raise IngestionError(
         f"{source.title}: databases of the kind {dialect} cannot be compared with raw: set "
         "compare_minutes: null."
@@ -296,11 +299,11 @@ def teach_sqlite(connection: Any) -> None:
     connection.create_function(MICROSECONDS, 1, _read_moment, deterministic=True)
 
 
-def _read_moment(text: object) -> int | None:
+def _read_moment(text: object) -> int:
     try:
         moment = datetime.fromisoformat(str(text).strip())
     except ValueError:
-        return None
+        return 0
     if moment.tzinfo:
         moment = moment.astimezone(UTC).replace(tzinfo=None)
     return (moment - _EPOCH) // timedelta(microseconds=1)

@@ -171,6 +171,8 @@ def only_loader(source: Source, root: Path) -> Iterator[None]:
         except BlockingIOError:
             event("load.waits", domain=source.domain, source=source.name)
             fcntl.flock(lock, fcntl.LOCK_EX)
+        except OSError as error:
+            raise _unwritable(source, folder, error) from None
         for left in folder.glob("*.parquet"):
             with contextlib.suppress(OSError):
                 left.unlink()
@@ -381,7 +383,9 @@ def _query(
     elif span is None and since is not None:
         changed = columns[database.watermark]
         first = since - timedelta(minutes=database.overlap_minutes)
-        query = query.where(sa.or_(changed >= bound(first), changed.is_(None)))
+        # A change at infinity is after every other one, and would be rejected every time.
+        late = sa.and_(changed >= bound(first), sa.cast(changed, sa.Text) != "infinity")
+        query = query.where(sa.or_(late, changed.is_(None)))
     return query
 
 

@@ -35,6 +35,7 @@ from include.ingestion.comparison import (
     Scope,
     differences,
     due,
+    is_day,
     require_comparable,
     within,
 )
@@ -312,7 +313,7 @@ def _told(source: Source, result: SourceResult) -> SourceResult:
             days_apart=len(compared.differences),
             only_in_source=compared.only_in_source,
             only_in_raw=compared.only_in_raw,
-            new=list(compared.new[:10]) or None,
+            new=list(filter(is_day, compared.new))[:10] or None,
             problem=compared.problem,
         )
     return result
