@@ -379,28 +379,35 @@ def _added_columns(cursor: SnowflakeCursor) -> dict[str, list[AddedColumns]]:
 
 
 def _compared(cursor: SnowflakeCursor) -> dict[str, list[Compared]]:
-    last = ("only_in_source", "only_in_raw", "days_apart", "coalesce(problem, '')")
-    latest = [f"max_by({one}, compared_at) as last_{place}" for place, one in enumerate(last)]
     rows = _rows(
         cursor,
         f"""
         select
             domain, source,
             sum(iff(compared_at >= dateadd(day, -{DAYS}, sysdate()), rows_found, 0)) as found,
-            {", ".join(latest)},
+            max_by(only_in_source, compared_at) as only_in_source,
+            max_by(only_in_raw, compared_at) as only_in_raw,
+            max_by(days_apart, compared_at) as days_apart,
+            max_by(coalesce(problem, ''), compared_at) as problem,
             max(compared_at) as latest_at
         from RAW.META.COMPARISONS
         group by domain, source
-        having found > 0 or last_2 > 0 or last_3 <> ''
         order by domain, source
         """,
     )
     found: dict[str, list[Compared]] = defaultdict(list)
     for row in rows:
-        counts = (int(row[name]) for name in ("found", "last_0", "last_1", "last_2"))
-        found[row["domain"]].append(
-            Compared(row["source"], *counts, row["last_3"], _utc(row["latest_at"]))
+        compared = Compared(
+            row["source"],
+            found=int(row["found"]),
+            only_in_source=int(row["only_in_source"]),
+            only_in_raw=int(row["only_in_raw"]),
+            days_apart=int(row["days_apart"]),
+            problem=row["problem"],
+            at=_utc(row["latest_at"]),
         )
+        if compared.found or compared.days_apart or compared.problem:
+            found[row["domain"]].append(compared)
     return found
 
 
