@@ -16,12 +16,13 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from include.ingestion.comparison import Comparison
 from include.ingestion.database import Span
 from include.ingestion.errors import IngestionError, MissingDeliveryError, shown
 from include.ingestion.landing import discover, landing_folder
 from include.ingestion.loader import SourceResult, load_source
 from include.ingestion.pickup import wait_for
-from include.ingestion.raw import REJECTED_ROWS
+from include.ingestion.raw import COMPARISONS, REJECTED_ROWS
 from include.ingestion.rejects import open_rejects, write_rejected
 from include.ingestion.sources import (
     DatabaseFormat,
@@ -42,6 +43,7 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
 console = Console(highlight=False, markup=False)
 errors = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
 
+DAYS_SHOWN = 20
 MOMENTS = ["%Y-%m-%d %H:%M:%S", "%Y-%m-%d"]
 
 Arguments = ParamSpec("Arguments")
@@ -151,6 +153,55 @@ def _report(result: SourceResult) -> None:
             console.print(
                 f"Why rows were rejected: python -m include.ingestion rejected {domain} {name}"
             )
+
+
+@app.command()
+@_sentences
+def reconcile(
+    domain: Annotated[str, typer.Argument(help="A domain with a database, such as gaming.")],
+    sources: Annotated[list[str] | None, typer.Argument(help="Sources; all by default.")] = None,
+) -> None:
+    """Load what has changed in a database, compare all of it with raw, and load what differs.
+
+    What raw has and the source no longer has is shown and stays. Ends with 1 if any difference is
+    left.
+    """
+    chosen = _chosen(domain, sources or [])
+    if not sources:
+        chosen = [one for one in chosen if isinstance(one.format, DatabaseFormat)]
+    if not chosen:
+        raise IngestionError(f"{domain} has no source in a database that could be compared.")
+    settings = get_settings()
+    complete = True
+    for source in chosen:
+        result = load_source(source, settings=settings, compare_all=True)
+        _report(result)
+        compared = result.comparison
+        complete = complete and not result.refused and _told(source, compared)
+    if not complete:
+        raise typer.Exit(1)
+
+
+def _told(source: Source, compared: Comparison | None) -> bool:
+    """Print what a comparison has found; whether source and raw are the same now."""
+    if compared is None:
+        errors.print(f"{source.title}: not compared, as not everything was loaded.", style="red")
+        return False
+    if compared.problem:
+        errors.print(f"{source.title}: not compared: {compared.problem}", style="red")
+        return False
+    days, again = f"{compared.days:,} days compared", f"{len(compared.extracted):,} extracted again"
+    console.print(f"{source.title}: {days}, {again}.")
+    for line in compared.lines:
+        console.print(f"{source.title}: {line}.")
+    if compared.differences:
+        table = Table("day", "rows in source", "rows in raw", box=None)
+        for day, one in list(compared.differences.items())[:DAYS_SHOWN]:
+            table.add_row(shown(day) or "none", f"{one.source_rows:,}", f"{one.raw_rows:,}")
+        console.print(table)
+        if (more := len(compared.differences) - DAYS_SHOWN) > 0:
+            console.print(f"and {more:,} days more, in {COMPARISONS}")
+    return not compared.differences
 
 
 @app.command(name="list")

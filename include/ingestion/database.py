@@ -9,24 +9,33 @@ the watermark of the last load that was committed and extracts again.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
+import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
+from datetime import time as clock_time
+from decimal import Decimal
+from functools import singledispatch
 from pathlib import Path
 from typing import Any, Self
+from uuid import UUID
 
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import sqlalchemy as sa
 from dotenv import dotenv_values
+from psycopg import Connection as PsycopgConnection
+from psycopg.adapt import Buffer, Loader
 from sqlalchemy.engine import URL, Engine
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
+from include.ingestion.comparison import Days, Scope, bound, day_of, source_days, teach_sqlite
 from include.ingestion.errors import IngestionError, RefusedError, shown
 from include.ingestion.landing import Delivery, Stamp
 from include.ingestion.reading import Opened, text_chunks
@@ -36,7 +45,7 @@ from include.logs import event
 from include.warehouse.connection import ConnectionSettings, env_file, get_settings
 
 NOTE = b"firn.extract"
-LEFT_BEHIND_SECONDS = 86_400.0
+LOCK = ".lock"
 
 
 @dataclass(frozen=True)
@@ -113,13 +122,61 @@ def open_engine(url: URL, domain: str) -> Engine:
     Raises:
         IngestionError: no driver for the URL is installed.
     """
+    # A database without an encoding would say in bytes what it is, which SQLAlchemy cannot read.
+    utf8 = {"client_encoding": "UTF8"} if url.drivername == "postgresql+psycopg" else {}
     try:
-        return sa.create_engine(url, poolclass=NullPool, hide_parameters=True)
+        return sa.create_engine(url, poolclass=NullPool, hide_parameters=True, connect_args=utf8)
     except (SQLAlchemyError, ImportError) as error:
         raise IngestionError(
             f"{url_setting(domain)} asks for {url.drivername}, and its driver is not installed "
             f"({shown(type(error).__name__)}): use postgresql+psycopg or sqlite."
         ) from None
+
+
+@dataclass(frozen=True)
+class Extraction:
+    """What was read of a table.
+
+    Attributes:
+        delivery: the extract; None if there is nothing to load.
+        days: what the table holds, counted at the same moment; None if that was not asked for, or
+            failed.
+        problem: why it failed, in a sentence.
+    """
+
+    delivery: Delivery | None
+    days: Days | None = None
+    problem: str | None = None
+
+
+@contextlib.contextmanager
+def only_loader(source: Source, root: Path) -> Iterator[None]:
+    """Be the only one on this machine who extracts and loads a source; wait for another one.
+
+    So whatever lies in the folder was left behind by a process that has ended. What it held is
+    extracted again, so it is removed.
+
+    Raises:
+        IngestionError: the landing folder cannot be written.
+    """
+    folder = root / source.domain / source.name
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / LOCK).open("w")
+    except OSError as error:
+        raise _unwritable(source, folder, error) from None
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            event("load.waits", domain=source.domain, source=source.name)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        except OSError as error:
+            raise _unwritable(source, folder, error) from None
+        for left in folder.glob("*.parquet"):
+            with contextlib.suppress(OSError):
+                left.unlink()
+        yield
 
 
 def extract(
@@ -128,9 +185,11 @@ def extract(
     *,
     since: datetime | None = None,
     span: Span | None = None,
+    days: Sequence[str] | None = None,
+    count: Scope | None = None,
     settings: ConnectionSettings | None = None,
-) -> Delivery | None:
-    """Write what the source's table holds into the landing folder; None if that is nothing.
+) -> Extraction:
+    """Write what the source's table holds into the landing folder.
 
     Args:
         source: declared with ``format: {type: database}``.
@@ -138,6 +197,8 @@ def extract(
         since: the watermark of the last load; rows changed since then, less the overlap, are
             extracted. None for all rows.
         span: extract this range of event time instead, whatever has changed in it.
+        days: extract these days of event time instead, without a word about what is not in them.
+        count: count by day what the table holds, too.
         settings: read from the environment if not given.
 
     Raises:
@@ -151,12 +212,19 @@ def extract(
     clock = time.monotonic()
     final = folder / f"{source.name}-{began:%Y%m%dT%H%M%S%f}-{os.getpid()}.parquet"
     unfinished = final.with_name(f".{final.name}")
+    counted, problem = None, None
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        _remove_left_behind(folder)
         with _reading(source, url) as connection:
-            query = _query(source, database, connection.dialect.name, since, span)
-            rows = _write(source, database, connection.execute(query), unfinished, began, span)
+            columns = _columns(connection, source, database)
+            query = _query(source, database, columns, since, span, days)
+            watermarked = days is None and span in (None, Span())
+            rows = _write(
+                source, database, connection.execute(query), unfinished, began, span, watermarked
+            )
+            if count is not None:
+                # In the transaction of the extract, which shows the table at one moment.
+                counted, problem = _counted(connection, source, columns, count)
         event(
             "load.extract",
             domain=source.domain,
@@ -165,20 +233,38 @@ def extract(
             since=_text(since),
             start=_text(span.start) if span else None,
             end=_text(span.end) if span else None,
+            days=len(days) if days is not None else None,
             seconds=round(time.monotonic() - clock, 3),
         )
         if not rows and span is None:
-            return None
+            return Extraction(None, counted, problem)
         unfinished.rename(final)
     except OSError as error:
-        raise IngestionError(
-            f"{source.title}: the extract cannot be written below {folder} "
-            f"({error.strerror or error}): make room and give permission, then run again."
-        ) from None
+        raise _unwritable(source, folder, error) from None
     finally:
         with contextlib.suppress(OSError):
             unfinished.unlink(missing_ok=True)
-    return Delivery(final, root, Stamp.of(final))
+    return Extraction(Delivery(final, root, Stamp.of(final)), counted, problem)
+
+
+def _unwritable(source: Source, folder: Path, error: OSError) -> IngestionError:
+    return IngestionError(
+        f"{source.title}: the extract cannot be written below {folder} "
+        f"({error.strerror or error}): make room and give permission, then run again."
+    )
+
+
+def _counted(
+    connection: sa.Connection,
+    source: Source,
+    columns: Mapping[str, sa.ColumnClause[Any]],
+    scope: Scope,
+) -> tuple[Days | None, str | None]:
+    """The days of the table, or why they cannot be counted: the extract is loaded all the same."""
+    try:
+        return source_days(connection, source, columns, scope), None
+    except SQLAlchemyError as error:
+        return None, f"the operational database cannot count its days ({_said(error)})."
 
 
 @contextlib.contextmanager
@@ -224,56 +310,83 @@ def _reading(source: Source, url: URL) -> Iterator[sa.Connection]:
     try:
         with engine.connect() as connection:
             if connection.dialect.name == "postgresql":
-                connection.exec_driver_sql("set transaction read only")
-                connection.exec_driver_sql("set local time zone 'UTC'")
+                # One moment for all that is read, and one way to write each value.
+                connection.exec_driver_sql(
+                    "set transaction isolation level repeatable read, read only"
+                )
+                connection.exec_driver_sql(_WRITTEN)
+            driver = connection.connection.driver_connection
+            if isinstance(driver, PsycopgConnection):
+                _take_as_text(driver)
+            elif connection.dialect.name == "sqlite":
+                connection.exec_driver_sql("begin")
+                teach_sqlite(driver)
+                driver.text_factory = _decoded  # type: ignore[union-attr]
             yield connection.execution_options(yield_per=source.chunk_rows)
     except SQLAlchemyError as error:
-        said = str(getattr(error, "orig", None) or type(error).__name__).strip()
         raise IngestionError(
-            f"{source.title}: the operational database cannot be read "
-            f"({shown(said.splitlines()[0] if said else type(error).__name__, 200)}): check "
+            f"{source.title}: the operational database cannot be read ({_said(error)}): check "
             f"{setting} and the table {_format(source).table}; nothing is loaded."
         ) from None
     finally:
         engine.dispose()
 
 
+def _said(error: SQLAlchemyError) -> str:
+    """The database's own reason, in a line."""
+    said = str(getattr(error, "orig", None) or type(error).__name__).strip()
+    return shown(said.splitlines()[0] if said else type(error).__name__, 200)
+
+
+def _columns(
+    connection: sa.Connection, source: Source, database: DatabaseFormat
+) -> dict[str, sa.ColumnClause[Any]]:
+    """The table's columns by their declared names; an alias that it has stands for the name."""
+    schema, name = database.schema_and_table
+    if connection.dialect.name == "sqlite":
+        schema = None  # A file has no schemas.
+    there: set[str] = set()
+    if any(column.aliases for column in source.columns):
+        anything = sa.select(sa.text("*")).select_from(sa.table(name, schema=schema)).limit(0)
+        there = set(connection.execute(anything).keys())
+    names = {
+        column.name: next(filter(there.__contains__, (column.name, *column.aliases)), column.name)
+        for column in source.columns
+    }
+    table = sa.table(name, *(sa.column(one) for one in names.values()), schema=schema)
+    return {declared: table.columns[one] for declared, one in names.items()}
+
+
 def _query(
     source: Source,
     database: DatabaseFormat,
-    dialect: str,
+    columns: Mapping[str, sa.ColumnClause[Any]],
     since: datetime | None,
     span: Span | None,
+    days: Sequence[str] | None,
 ) -> sa.Select[Any]:
     """One statement, so that an extract shows the table at one moment."""
-    schema, name = database.schema_and_table
-    if dialect == "sqlite":
-        schema = None  # A file has no schemas.
-    table = sa.table(name, *(sa.column(column.name) for column in source.columns), schema=schema)
-    query = sa.select(*table.columns)
-    if span is not None:
-        if span == Span():
-            return query
+    query = sa.select(*(column.label(name) for name, column in columns.items()))
+    if days is not None or span not in (None, Span()):
         if database.event_time is None:
             raise IngestionError(
                 f"{source.title} declares no event_time, so that no range of it can be extracted: "
                 "declare it, or extract everything."
             )
-        event_time = table.columns[database.event_time]
-        if span.start is not None:
-            query = query.where(event_time >= _bound(span.start, dialect))
-        if span.end is not None:
-            query = query.where(event_time < _bound(span.end, dialect))
-    elif since is not None:
-        changed = table.columns[database.watermark]
+        event_time = columns[database.event_time]
+        if days is not None:
+            return query.where(day_of(event_time).in_(days))
+        if span is not None and span.start is not None:
+            query = query.where(event_time >= bound(span.start))
+        if span is not None and span.end is not None:
+            query = query.where(event_time < bound(span.end))
+    elif span is None and since is not None:
+        changed = columns[database.watermark]
         first = since - timedelta(minutes=database.overlap_minutes)
-        query = query.where(sa.or_(changed >= _bound(first, dialect), changed.is_(None)))
+        # A change at infinity is after every other one, and would be rejected every time.
+        late = sa.and_(changed >= bound(first), sa.cast(changed, sa.Text) != "infinity")
+        query = query.where(sa.or_(late, changed.is_(None)))
     return query
-
-
-def _bound(moment: datetime, dialect: str) -> sa.BindParameter[Any]:
-    # SQLite compares texts, and one without a fraction sorts before the same one with zeros.
-    return sa.literal(_text(moment) if dialect == "sqlite" else moment)
 
 
 def _write(
@@ -283,6 +396,7 @@ def _write(
     path: Path,
     began: datetime,
     span: Span | None,
+    watermarked: bool,
 ) -> int:
     """Stream the rows into a file; how many there are."""
     schema = pa.schema([(column.name, pa.string()) for column in source.columns])
@@ -290,7 +404,10 @@ def _write(
     rows, latest = 0, None
     with pq.ParquetWriter(path, schema, compression="zstd", compression_level=1) as writer:
         for part in result.partitions():
-            table = _as_text(part, schema)
+            try:
+                table = _as_text(part, schema)
+            except NoTextError as error:
+                raise IngestionError(f"{source.title}: {database.table}, {error}") from None
             writer.write_table(table)
             rows += table.num_rows
             frame = pl.DataFrame(pl.from_arrow(table.select([changed.name])))
@@ -298,41 +415,144 @@ def _write(
             latest = max(filter(None, [latest, newest]), default=None)
         # A change dated into the future must not hide those that come until then.
         latest = min(latest, began) if latest else None
-        complete = span is None or span == Span()
-        note = Extract(latest if complete else None, span).as_note()
+        note = Extract(latest if watermarked else None, span).as_note()
         writer.add_key_value_metadata({NOTE: note.encode()})
     return rows
+
+
+# -- values as text --------------------------------------------------------------------------------
+
+_WRITTEN = """
+select
+    set_config('timezone', 'UTC', true),
+    set_config('datestyle', 'ISO, YMD', true),
+    set_config('intervalstyle', 'postgres', true),
+    set_config('extra_float_digits', '1', true),
+    set_config('bytea_output', 'hex', true),
+    set_config('lc_monetary', 'C', true),
+    set_config(
+        'client_encoding',
+        case current_setting('server_encoding') when 'SQL_ASCII' then 'SQL_ASCII' else 'UTF8' end,
+        true
+    )
+"""
+_MOMENT = re.compile(r"((?:\d{4}-\d\d-\d\d )?\d\d:\d\d:\d\d)(\.\d{1,6})?(?:\+00)?")
+
+
+class NoTextError(Exception):
+    """A value whose type has no declared text; the message says which column and type."""
+
+
+def _decoded(data: Buffer) -> str:
+    """Text as the database keeps it; what is no UTF-8 becomes hexadecimal, as bytes do."""
+    data = bytes(data)
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return _of_bytes(data)
+
+
+class _Text(Loader):
+    """A value as PostgreSQL writes it."""
+
+    def load(self, data: Buffer) -> str:
+        return _decoded(data)
+
+
+class _Boolean(Loader):
+    def load(self, data: Buffer) -> str:
+        return "true" if bytes(data) == b"t" else "false"
+
+
+class _Moment(Loader):
+    """A time in UTC with six decimals; what has no such form, such as infinity, as it is."""
+
+    def load(self, data: Buffer) -> str:
+        text = bytes(data).decode()
+        match = _MOMENT.fullmatch(text)
+        return f"{match[1]}{(match[2] or '.').ljust(7, '0')}" if match else text
+
+
+def _take_as_text(driver: PsycopgConnection[Any]) -> None:
+    """Take every value as PostgreSQL writes it, of whatever type it is and however odd."""
+    adapters = driver.adapters
+    adapters.register_loader(0, _Text)  # types that psycopg does not know
+    for kind in adapters.types:
+        for oid in filter(None, (kind.oid, kind.array_oid)):
+            adapters.register_loader(oid, _Text)
+    adapters.register_loader("bool", _Boolean)
+    for name in ("timestamp", "timestamptz", "time"):
+        adapters.register_loader(name, _Moment)
+
+
+@singledispatch
+def _text_of(value: object) -> str:
+    """The text of a value that a driver gives, which depends on the value alone."""
+    raise NotImplementedError
+
+
+@_text_of.register(str)
+@_text_of.register(int)
+@_text_of.register(date)
+@_text_of.register(UUID)
+def _of_plain(value: object) -> str:
+    return str(value)
+
+
+@_text_of.register
+def _of_boolean(value: bool) -> str:
+    return "true" if value else "false"
+
+
+@_text_of.register
+def _of_float(value: float) -> str:
+    return repr(value).removesuffix(".0")
+
+
+@_text_of.register
+def _of_decimal(value: Decimal) -> str:
+    return format(value, "f")
+
+
+@_text_of.register
+def _of_moment(value: datetime) -> str:
+    if value.tzinfo:
+        value = value.astimezone(UTC).replace(tzinfo=None)
+    return value.isoformat(" ", "microseconds")
+
+
+@_text_of.register
+def _of_time(value: clock_time) -> str:
+    return value.isoformat("microseconds")
+
+
+@_text_of.register(bytes)
+@_text_of.register(bytearray)
+@_text_of.register(memoryview)
+def _of_bytes(value: bytes) -> str:
+    return "\\x" + value.hex()
 
 
 def _as_text(rows: Sequence[Any], schema: pa.Schema) -> pa.Table:
     """Rows as columns of text: times in UTC with six decimals, numbers as short as is exact."""
     columns = list(zip(*rows, strict=True)) if rows else [()] * len(schema)
-    return pa.table([_column_as_text(list(values)) for values in columns], schema=schema)
+    return pa.table(
+        [_column_as_text(name, values) for name, values in zip(schema.names, columns, strict=True)],
+        schema=schema,
+    )
 
 
-def _column_as_text(values: list[Any]) -> pa.Array:
-    if any(isinstance(value, datetime) and value.tzinfo for value in values):
-        # Arrow takes such times by their clock, in whatever zone it shows, once pandas is loaded.
-        values = [value and value.astimezone(UTC).replace(tzinfo=None) for value in values]
-    try:
-        array = pa.array(values)
-    except (pa.ArrowException, TypeError):
-        # SQLite keeps values of several types in one column.
-        array = pa.array([None if value is None else str(value) for value in values], pa.string())
-    if pa.types.is_null(array.type):
-        return array.cast(pa.string())
-    if pa.types.is_timestamp(array.type):
-        array = array.cast(pa.timestamp("us"))
-    return array.cast(pa.string())
-
-
-def _remove_left_behind(folder: Path) -> None:
-    """Extracts of processes that ended long ago; what they held is extracted again."""
-    oldest = time.time() - LEFT_BEHIND_SECONDS
-    for entry in os.scandir(folder):
-        with contextlib.suppress(OSError):
-            if entry.name.endswith(".parquet") and entry.stat().st_mtime < oldest:
-                Path(entry.path).unlink()
+def _column_as_text(name: str, values: Sequence[Any]) -> pa.Array:
+    kinds = {type(value) for value in values} - {type(None), str}
+    for kind in kinds:
+        if _text_of.dispatch(kind) is _text_of.dispatch(object):
+            raise NoTextError(
+                f"column {name} holds a value of the type {kind.__name__}, of which it is not said "
+                "how it is written: give it as text in a view, or leave the column out."
+            )
+    if kinds:
+        values = [None if value is None else _text_of(value) for value in values]
+    return pa.array(values, pa.string())
 
 
 def _text(moment: datetime | None) -> str | None:

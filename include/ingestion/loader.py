@@ -28,7 +28,25 @@ import pyarrow.parquet as pq
 from snowflake.connector.errors import Error as SnowflakeError
 from snowflake.connector.errors import OperationalError
 
-from include.ingestion.database import Extract, Span, extract, open_extract
+from include.ingestion.comparison import (
+    Comparison,
+    Difference,
+    Differences,
+    Scope,
+    differences,
+    due,
+    is_day,
+    require_comparable,
+    within,
+)
+from include.ingestion.database import (
+    Extract,
+    Extraction,
+    Span,
+    extract,
+    only_loader,
+    open_extract,
+)
 from include.ingestion.errors import (
     IngestionError,
     MissingDeliveryError,
@@ -109,10 +127,17 @@ class FileResult:
 
 @dataclass(frozen=True)
 class SourceResult:
-    """What became of a source's deliveries, in their order."""
+    """What became of a source's deliveries, in their order.
+
+    Attributes:
+        source: its domain and name.
+        files: one result a delivery.
+        comparison: of a database, what a comparison with the raw table has found, if it was due.
+    """
 
     source: str
     files: tuple[FileResult, ...]
+    comparison: Comparison | None = None
 
     @property
     def accounts(self) -> Accounts:
@@ -138,6 +163,7 @@ def load_source(
     landing: Path | None = None,
     deliveries: Sequence[Delivery] | None = None,
     span: Span | None = None,
+    compare_all: bool = False,
     checkpoint: Checkpoint = _no_checkpoint,
 ) -> SourceResult:
     """Load everything that has landed for a source; safe to run again after anything.
@@ -152,6 +178,8 @@ def load_source(
         deliveries: the files, if they have been discovered already.
         span: of a database, extract this range of event time instead and let it replace what the
             raw table has of that range.
+        compare_all: of a database, compare all of it with the raw table afterwards, whatever is
+            due and whatever has been compared before.
         checkpoint: told of each step.
 
     Raises:
@@ -161,8 +189,10 @@ def load_source(
     """
     settings = settings or get_settings()
     root = landing or landing_folder(settings)
+    if compare_all:
+        require_comparable(source)
     if isinstance(source.format, DatabaseFormat):
-        return _load_from_database(source, settings, root, span, checkpoint)
+        return _load_from_database(source, settings, root, span, compare_all, checkpoint)
     if deliveries is None:
         take_from_stage(source, root, settings=settings)
         deliveries = discover(source, root)
@@ -195,16 +225,69 @@ def _load_from_database(
     settings: ConnectionSettings,
     root: Path,
     span: Span | None,
+    compare_all: bool,
     checkpoint: Checkpoint,
 ) -> SourceResult:
-    with _raw(source, settings) as raw:
+    with only_loader(source, root), _raw(source, settings) as raw:
         raw.create_book()
         raw.prepare_table(source.columns)
-        since = raw.watermark() if span is None else None
-        delivery = extract(source, root, since=since, span=span, settings=settings)
+        since = scope = None
+        known: dict[str, Difference] = {}
+        if span is None:
+            since = raw.watermark()
+            last, everything, known = raw.compared()
+            scope = Scope() if compare_all else due(source, last, everything, since)
+        read = extract(source, root, since=since, span=span, count=scope, settings=settings)
         checkpoint("discovered")
-        files = () if delivery is None else (_load_file(raw, delivery, checkpoint),)
-    return _told(source, SourceResult(source.title, files))
+        files = [_load_file(raw, read.delivery, checkpoint)] if read.delivery else []
+        compared = None
+        if scope is not None and all(file.status == "loaded" for file in files):
+            seen = {} if compare_all else known
+            compared, more = _compare(raw, root, settings, scope, read, seen, checkpoint)
+            compared = compared.after(known)
+            raw.record_comparison(compared)
+            files += more
+    return _told(source, SourceResult(source.title, tuple(files), compared))
+
+
+def _compare(
+    raw: Raw,
+    root: Path,
+    settings: ConnectionSettings,
+    scope: Scope,
+    read: Extraction,
+    known: Differences,
+    checkpoint: Checkpoint,
+) -> tuple[Comparison, list[FileResult]]:
+    """Compare what was read with the raw table, and extract again the days that differ.
+
+    Not those that the source has nothing of, and not those that differ as they did before: what
+    was rejected comes as it came. What the raw table has and the source has not stays.
+    """
+    if read.days is None:
+        return Comparison(scope, problem=read.problem), []
+    there, here = within(read.days, scope), within(raw.days(scope), scope)
+    apart = differences(there, here)
+    again = tuple(
+        day
+        for day, one in apart.items()
+        if one.source_rows and (day not in known or known[day].apart != one.apart)
+    )
+    found, files = 0, []
+    if again:
+        more = extract(raw.source, root, days=again, count=scope, settings=settings)
+        files = [_load_file(raw, more.delivery, checkpoint)] if more.delivery else []
+        if more.days is None:
+            return Comparison(scope, problem=more.problem), files
+        for file in files:
+            if file.accounts is None:
+                return Comparison(scope, problem=file.reason), files
+            found += file.accounts.loaded
+        left = differences(more.days, raw.days(scope))
+        apart = {day: one for day, one in apart.items() if day not in again}
+        apart |= {day: left[day] for day in again if day in left}
+    days = len({*there, *here})
+    return Comparison(scope, days, extracted=again, found=found, differences=apart), files
 
 
 def _told(source: Source, result: SourceResult) -> SourceResult:
@@ -217,6 +300,22 @@ def _told(source: Source, result: SourceResult) -> SourceResult:
         refused=len(result.refused),
         **asdict(result.accounts),
     )
+    if compared := result.comparison:
+        event(
+            "load.compared",
+            level="warning" if compared.is_news else "info",
+            domain=source.domain,
+            source=source.name,
+            first_day=compared.scope.first and compared.scope.first.isoformat(),
+            days=compared.days,
+            extracted=len(compared.extracted),
+            found=compared.found,
+            days_apart=len(compared.differences),
+            only_in_source=compared.only_in_source,
+            only_in_raw=compared.only_in_raw,
+            new=list(filter(is_day, compared.new))[:10] or None,
+            problem=compared.problem,
+        )
     return result
 
 

@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from snowflake.connector.errors import Error as SnowflakeError
 
+from include.ingestion.comparison import Comparison, Day, Difference, Scope, as_json, from_json
 from include.ingestion.database import Span
 from include.ingestion.errors import IngestionError, RefusedError, TakenOverError
 from include.ingestion.sources import Column, DatabaseFormat, Source
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 LOADS = "RAW.META.LOADS"
 REJECTED_ROWS = "RAW.META.REJECTED_ROWS"
+COMPARISONS = "RAW.META.COMPARISONS"
 STAGE = "RAW.META.LANDING"
 PARQUET = "file_format = (type = parquet) match_by_column_name = case_insensitive"
 
@@ -71,6 +73,21 @@ _REJECTED_COLUMNS = """
     reason varchar not null,
     raw_text varchar,
     rejected_at timestamp_ntz not null
+"""
+
+_COMPARISONS_COLUMNS = """
+    domain varchar not null,
+    source varchar not null,
+    compared_at timestamp_ntz not null,
+    first_day varchar,
+    days number(38, 0) not null,
+    days_extracted number(38, 0) not null,
+    rows_found number(38, 0) not null,
+    only_in_source number(38, 0) not null,
+    only_in_raw number(38, 0) not null,
+    days_apart number(38, 0) not null,
+    differences varchar not null,
+    problem varchar
 """
 
 
@@ -169,6 +186,7 @@ class Raw:
         if isinstance(self.source.format, DatabaseFormat):
             # A book that was begun before there were extracts lacks it.
             self.execute(f"alter table {LOADS} add column if not exists watermark timestamp_ntz")
+            self.execute(f"create table if not exists {COMPARISONS} ({_COMPARISONS_COLUMNS})")
         self.execute(f"create table if not exists {REJECTED_ROWS} ({_REJECTED_COLUMNS})")
         self.execute(f"create stage if not exists {STAGE}")
 
@@ -402,6 +420,87 @@ class Raw:
             self._of_source(),
         )
         return cast("datetime | None", latest)
+
+    # -- comparison with a database -----------------------------------------------------------
+
+    def compared(self) -> tuple[float | None, float | None, dict[str, Difference]]:
+        """Minutes since the last comparison and the last of everything, and what differed."""
+        [(last, everything, differences)] = self.rows(
+            "select datediff(second, max(compared_at), sysdate()),"
+            " datediff(second, max(iff(first_day is null, compared_at, null)), sysdate()),"
+            f" max_by(differences, compared_at) from {COMPARISONS}"
+            " where domain = %(domain)s and source = %(source)s",
+            self._of_source(),
+        )
+        minutes = [None if one is None else int(one) / 60 for one in (last, everything)]
+        return minutes[0], minutes[1], from_json(differences)
+
+    def record_comparison(self, comparison: Comparison) -> None:
+        """Enter a comparison into its book."""
+        first = comparison.scope.first
+        values = {
+            "first_day": first.isoformat() if first else None,
+            "days": comparison.days,
+            "days_extracted": len(comparison.extracted),
+            "rows_found": comparison.found,
+            "only_in_source": comparison.only_in_source,
+            "only_in_raw": comparison.only_in_raw,
+            "days_apart": len(comparison.differences),
+            "differences": as_json(comparison.differences),
+            "problem": comparison.problem,
+        }
+        self.execute(
+            f"insert into {COMPARISONS} (domain, source, compared_at, {', '.join(values)})"
+            " select %(domain)s, %(source)s, sysdate(),"
+            f" {', '.join(f'%({name})s' for name in values)}",
+            self._of_source(**values),
+        )
+
+    def days(self, scope: Scope) -> dict[str, Day]:
+        """What the raw table holds by day of the event, by one query; see `comparison`."""
+        database = cast("DatabaseFormat", self.source.format)
+        kind = {column.name: column.type for column in self.source.columns}
+        moment = quoted(cast(str, database.event_time))
+        changed = quoted(database.watermark)
+        is_text = kind[cast(str, database.event_time)] == "text"
+        day = f"left({moment}, 10)" if is_text else f"to_char({moment}, 'YYYY-MM-DD')"
+        keys = [quoted(key) for key in self.source.key]
+        place, newer, values = "1", "", {}
+        in_scope = "true"
+        if scope.first is not None:
+            in_scope = f"{moment} >= %(first)s{'' if is_text else '::timestamp_ntz'}"
+            values["first"] = scope.first.isoformat()
+        if keys:
+            keyless = " or ".join(f"{key} is null" for key in keys)
+            place = (
+                f"iff({keyless}, 1, rank() over (partition by {', '.join(keys)}"
+                f" order by {changed} desc))"
+            )
+            if scope.first is not None:
+                # The latest version of a row may have left the days that are compared.
+                names = ", ".join(keys)
+                newer = (
+                    f" and ({keyless} or ({names}) in"
+                    f" (select {names} from {self.table} where {in_scope}))"
+                )
+        found = self.rows(
+            f"""
+            select day, count(*), sum(changed)
+            from (
+                select
+                    coalesce({day}, '') as day,
+                    datediff(microsecond, '1970-01-01'::timestamp_ntz, {changed}) as changed,
+                    {place} as place,
+                    {in_scope} as in_scope
+                from {self.table}
+                where {changed} is not null{newer}
+            )
+            where place = 1 and in_scope
+            group by day
+            """,
+            values,
+        )
+        return {str(day): Day(int(count), int(changes)) for day, count, changes in found}
 
     def attempts_of(self, load_id: str) -> list[str]:
         """The attempt that committed a load; it may not have lived to remove what it used."""

@@ -178,8 +178,19 @@ class DatabaseFormat(_Declared):
         "transaction of the database stays open. What is known already is not added twice.",
     )
     event_time: Identifier | None = Field(
-        None, description="The column that a range is extracted by; null for no ranges."
+        None,
+        description="The column that a range is extracted by, and by whose days the table is "
+        "compared with raw; null for neither.",
     )
+    compare_minutes: float | None = Field(
+        60,
+        ge=0,
+        description="How often a load also compares the newest days of the table with raw, and "
+        "extracts again what differs; null for never. Declare the key of a table whose rows "
+        "change.",
+    )
+    compare_days: int = Field(7, ge=1, le=3650, description="How many days that are.")
+    compare_all_hours: float = Field(24, ge=0, description="How often all of it is compared.")
 
     @property
     def schema_and_table(self) -> tuple[str | None, str]:
@@ -216,7 +227,10 @@ class Source(_Declared):
         description="merge by key; append every file's rows; replace the table by each file; add "
         "the rows that the table has not, of fully equal ones as many as a delivery holds."
     )
-    key: list[Identifier] = Field(default=[], description="The columns that identify a row.")
+    key: list[Identifier] = Field(
+        default=[],
+        description="The columns that identify a row; of a database, all versions of it.",
+    )
     redelivery: Literal["merge", "replace_file", "refuse"] | None = Field(
         None,
         description="What a known file name with other content does. By default merge for merge, "
@@ -313,7 +327,8 @@ class Source(_Declared):
         if isinstance(self.format, DatabaseFormat):
             self._check_extraction(self.format)
         for column in self.columns:
-            if column.name in self.key and (column.nullable or column.optional):
+            may_miss = column.nullable or column.optional
+            if self.load != "add" and column.name in self.key and may_miss:
                 raise ValueError(f"key column {column.name} must have nullable: false")
         return self
 

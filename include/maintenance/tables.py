@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from include.ingestion.raw import LOADS, REJECTED_ROWS
+from include.ingestion.raw import COMPARISONS, LOADS, REJECTED_ROWS
 from include.logs import event
 from include.maintenance.settings import Retention
 from include.orchestration.run_summary import TABLE as RUN_SUMMARY
@@ -119,6 +119,14 @@ def retained_tables(retention: Retention, settings: ConnectionSettings) -> list[
             prepare=f"alter table {LOADS} add column if not exists watermark timestamp_ntz",
         ),
         RetainedTable(RUN_SUMMARY, "recorded_at", retention.firn_keep_runs_days),
+        RetainedTable(
+            COMPARISONS,
+            "compared_at",
+            retention.firn_keep_runs_days,
+            # What differed the last time is known to the next comparison.
+            unless=f"(domain, source, compared_at) in (select domain, source, max(compared_at)"
+            f" from {COMPARISONS} group by domain, source)",
+        ),
         *(
             RetainedTable(f"{elementary}.{name}", "created_at", retention.firn_keep_monitoring_days)
             for name in ELEMENTARY

@@ -123,6 +123,26 @@ class AddedColumns:
 
 
 @dataclass(frozen=True)
+class Compared:
+    """What comparing a database with its raw table has found.
+
+    Attributes:
+        found: rows of the last days that had come too late and were loaded.
+        only_in_source, only_in_raw, days_apart: what the last comparison left as it is.
+        problem: why the last one could not be made.
+        at: when that was, in UTC.
+    """
+
+    source: str
+    found: int
+    only_in_source: int
+    only_in_raw: int
+    days_apart: int
+    problem: str
+    at: datetime
+
+
+@dataclass(frozen=True)
 class Measured:
     """How much of a column was missing in one delivery.
 
@@ -145,6 +165,7 @@ class History:
         rejects: of each domain what was rejected in the last days, most rows first.
         refused: of each domain the files that still wait to be corrected, newest first.
         added_columns: of each domain the columns that came in the last days, newest first.
+        compared: of each domain the sources that were not the same as their raw tables.
         created: when a table was created or built anew, in UTC, by its whole name in upper case.
         quality: of each retail table its columns, in their order, with a measurement a delivery,
             oldest first.
@@ -154,6 +175,7 @@ class History:
     rejects: Mapping[str, list[Rejects]] = field(default_factory=dict)
     refused: Mapping[str, list[Refused]] = field(default_factory=dict)
     added_columns: Mapping[str, list[AddedColumns]] = field(default_factory=dict)
+    compared: Mapping[str, list[Compared]] = field(default_factory=dict)
     created: Mapping[str, datetime] = field(default_factory=dict)
     quality: Mapping[str, Mapping[str, list[Measured]]] = field(default_factory=dict)
 
@@ -179,6 +201,7 @@ def read_history(settings: ConnectionSettings, tables: Collection[str] = ()) -> 
             rejects=_rejects(cursor) if "REJECTED_ROWS" in book else {},
             refused=_refused(cursor) if loads else {},
             added_columns=_added_columns(cursor) if loads else {},
+            compared=_compared(cursor) if "COMPARISONS" in book else {},
             created=_created(cursor, settings.database, tables) if tables else {},
             quality=(
                 _quality(cursor, f"{settings.database}.{mart}.{quality}")
@@ -352,6 +375,39 @@ def _added_columns(cursor: SnowflakeCursor) -> dict[str, list[AddedColumns]]:
             row["source"], row["source_file"], row["added_columns"], _utc(row["finished_at"])
         )
         found[row["domain"]].append(added)
+    return found
+
+
+def _compared(cursor: SnowflakeCursor) -> dict[str, list[Compared]]:
+    rows = _rows(
+        cursor,
+        f"""
+        select
+            domain, source,
+            sum(iff(compared_at >= dateadd(day, -{DAYS}, sysdate()), rows_found, 0)) as found,
+            max_by(only_in_source, compared_at) as only_in_source,
+            max_by(only_in_raw, compared_at) as only_in_raw,
+            max_by(days_apart, compared_at) as days_apart,
+            max_by(coalesce(problem, ''), compared_at) as problem,
+            max(compared_at) as latest_at
+        from RAW.META.COMPARISONS
+        group by domain, source
+        order by domain, source
+        """,
+    )
+    found: dict[str, list[Compared]] = defaultdict(list)
+    for row in rows:
+        compared = Compared(
+            row["source"],
+            found=int(row["found"]),
+            only_in_source=int(row["only_in_source"]),
+            only_in_raw=int(row["only_in_raw"]),
+            days_apart=int(row["days_apart"]),
+            problem=row["problem"],
+            at=_utc(row["latest_at"]),
+        )
+        if compared.found or compared.days_apart or compared.problem:
+            found[row["domain"]].append(compared)
     return found
 
 

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from enum import IntEnum
 
 from include.monitoring.charts import Bar, Line, bars, line
-from include.monitoring.history import AddedColumns, History, PastRun, Refused, Rejects
+from include.monitoring.history import AddedColumns, Compared, History, PastRun, Refused, Rejects
 from include.monitoring.pipelines import Pipeline
 from include.orchestration.builds import NodeResult, SourceAge
 from include.orchestration.run_summary import FAILED as RUN_FAILED
@@ -219,6 +219,7 @@ class DomainView:
     rejects: tuple[Rejects, ...] = ()
     refused: tuple[Refused, ...] = ()
     added_columns: tuple[AddedColumns, ...] = ()
+    compared: tuple[Compared, ...] = ()
 
     @property
     def state(self) -> State:
@@ -336,6 +337,7 @@ def overview(
                 tuple(history.rejects.get(name, ())),
                 tuple(history.refused.get(name, ())),
                 tuple(history.added_columns.get(name, ())),
+                tuple(history.compared.get(name, ())),
             )
         )
     return Overview(now, tuple(sorted(domains, key=lambda one: (one.state, one.name))))

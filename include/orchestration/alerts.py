@@ -1,4 +1,4 @@
-"""Messages to Slack about runs: failed, late, silent, well again, rows rejected, budget near.
+"""Messages to Slack about runs: failed, late, silent, well again, rows rejected or late, budget.
 
 One Airflow connection decides where they go; without it nothing is said. A message is an extra: it
 never changes how a task or a run ends, and holds nobody up for longer than a few seconds. It names
@@ -117,6 +117,17 @@ def rows_rejected(
     _quietly("rejected", _tell_rejected, context, domain, counts, listed_in)
 
 
+def source_differs(context: Any, domain: str, found: Mapping[str, Sequence[str]]) -> None:
+    """Tell that a database and its raw table were not the same; nothing if they are.
+
+    Args:
+        context: the context of the task that tells.
+        domain: the domain that was loaded.
+        found: lines by source, without a value.
+    """
+    _quietly("differs", _tell_differs, context, domain, found)
+
+
 def pipelines_silent(context: Any, silences: Sequence[Silence]) -> None:
     """Tell of pipelines that should have run, each once until it has run again.
 
@@ -199,6 +210,15 @@ def _tell_rejected(
         title = ":large_orange_circle: *Rows rejected*"
         text = _message(title, task.dag_id, task.run_id, lines, log_url=task.log_url)
         _send("rejected", text, context)
+
+
+def _tell_differs(context: Any, domain: str, found: Mapping[str, Sequence[str]]) -> None:
+    if found:
+        lines = [f"{_plain(domain)}.{_plain(name)}: {one}" for name in found for one in found[name]]
+        task = context["ti"]
+        title = ":large_orange_circle: *Source and raw differ*"
+        text = _message(title, task.dag_id, task.run_id, lines, log_url=task.log_url)
+        _send("differs", text, context)
 
 
 def _tell_silent(context: Any, silence: Silence) -> None:

@@ -20,7 +20,7 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from include.ingestion.sources import DatabaseFormat, Source, load_domain
 from include.logs import event
-from include.orchestration.alerts import rows_rejected
+from include.orchestration.alerts import rows_rejected, source_differs
 from include.orchestration.environment import is_headless
 from include.orchestration.run_mode import RunMode, RunModeError
 from include.orchestration.watcher import SETTLING_SECONDS
@@ -164,7 +164,8 @@ def ingest(domain: str, sources: Sequence[str] | None = None) -> TaskGroup:
     """Load what has landed for a domain: per declared source wait, then load.
 
     A source in a database is not waited for: its task extracts what has changed, or of a run that
-    rebuilds, everything or the range, and loads that.
+    rebuilds, everything or the range, and loads that. When it is due it also compares source and
+    raw, and loads what differs.
 
     A refused file does not hold back the rest: the task ``refused`` fails with its reason, and so
     the run ends as failed, after everything else has gone on.
@@ -253,10 +254,14 @@ def _load(domain: str, source: str) -> Counts:
     in_database = isinstance(declared.format, DatabaseFormat)
     span = _span() if in_database else None
     try:
-        return _loaded(source, load_source(declared, span=span).files)
+        result = load_source(declared, span=span)
     except MissingDeliveryError as error:
         # Somebody else has loaded it since it was seen.
         raise AirflowSkipException(str(error)) from None
+    counts = _loaded(source, result.files)
+    if result.comparison and result.comparison.is_news:
+        counts["differs"] = result.comparison.lines
+    return counts
 
 
 def _span() -> Span | None:
@@ -337,7 +342,7 @@ def _finish(domain: str, source: str, splits: Any, settled: Any) -> Counts:
 
 @task(trigger_rule=TriggerRule.ALL_DONE, retries=0)
 def _refused(domain: str, sources: list[str], loaded: Any) -> None:
-    """Tell of rejected rows; fail with the reason of every file that was refused.
+    """Tell of rejected rows and of what a comparison has found; fail with what was refused.
 
     After everything else was loaded, so that one message and one failure say it all.
     """
@@ -346,6 +351,11 @@ def _refused(domain: str, sources: list[str], loaded: Any) -> None:
         get_current_context(),
         domain,
         {source: (one["rejected"], one["delivered"]) for source, one in counts.items()},
+    )
+    source_differs(
+        get_current_context(),
+        domain,
+        {source: one["differs"] for source, one in counts.items() if one.get("differs")},
     )
     reasons = [reason for one in counts.values() for reason in one["refused"]]
     if reasons:

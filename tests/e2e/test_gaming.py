@@ -18,6 +18,8 @@ from sqlalchemy.engine import Engine
 from tenacity import Retrying, stop_after_delay, wait_fixed
 
 from include.ingestion.database import database_url, open_engine
+from include.ingestion.loader import load_source
+from include.ingestion.sources import load_domain
 from include.orchestration.builds import builds_folder, read_run_results
 from include.orchestration.environment import REPOSITORY, SLACK
 from include.orchestration.single_run import DagRunOutcome
@@ -98,11 +100,26 @@ def test_purchases_then_spins_become_activity(pipeline: Pipeline) -> None:
     ]
     assert rejected > 0
 
+    load_source(load_domain("gaming").source("spins_hourly"), settings=pipeline.settings)
+    pipeline.sql("update RAW.META.COMPARISONS set compared_at = dateadd(hour, -2, compared_at)")
+    with pipeline.operational().begin() as connection:
+        # Too late for the watermark by two days.
+        late = dict.fromkeys(("timestamp", "created_at", "updated_at"), moment)
+        spins = {"user_id": "ZZ99ZKF", "country": "US", "total_spins": 1234.5}
+        connection.execute(gaming.SPINS.insert().values(**late, **spins))
     activity, told = pipeline.run_and_listen(ACTIVITY)
     assert activity.succeeded, "\n".join(activity.last_lines(40))
     assert set(activity.tasks.values()) == {"success"}
     # The list still has the purchases, and this run has not brought them.
-    assert told == []
+    (message,) = told
+    assert message.splitlines()[:2] == [
+        f":large_orange_circle: *Source and raw differ*: {ACTIVITY}",
+        "gaming.spins_hourly: 1 row loaded now that had come too late",
+    ]
+    assert pipeline.sql(
+        "select total_spins_hourly from analytics_dev.test_mart.mart_user_activity_hourly"
+        " where user_id = 'ZZ99ZKF'"
+    ) == [(1235,)]
     built = {
         node.name: node for node in read_run_results(builds_folder(ACTIVITY, pipeline.variables))
     }

@@ -10,8 +10,10 @@ from uuid import uuid4
 
 import pytest
 from dbt_common import behavior_flags
+from sqlalchemy.engine import URL
 
 from tests.conftest import Warehouse
+from tests.integration.postgres import postgres
 
 Sql = Callable[[str], list[Any]]
 """Runs one statement and gives its rows."""
@@ -37,6 +39,13 @@ def dbt_reads_no_stack() -> Iterator[None]:
             staticmethod(_module_that_called),
         )
         yield
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[URL]:
+    """A PostgreSQL that tests share; each makes its schema ``app`` anew."""
+    with postgres() as url:
+        yield url
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
+from include.ingestion.comparison import Comparison, Difference, Scope
 from include.orchestration import alerts, local_airflow
 from include.orchestration.alerts import HeldBackMixin, error_line, rows_rejected, run_is_late
 from include.orchestration.environment import SLACK, airflow_environment
@@ -107,6 +108,23 @@ def test_rows_that_a_model_rejects_are_told_of_with_the_list(slack: Slack) -> No
         "sales.orders: 2 of 7 rows",
         "Why: `db.staging.stg_rejected`",
     ]
+
+
+def test_late_rows_of_a_database_are_told_of_in_numbers(slack: Slack) -> None:
+    apart = {"2026-03-01": Difference(3, 5, 7), "2026-03-02": Difference(2, 2, 1)}
+    found = Comparison(Scope(), 9, ("2026-03-01",), 1200, apart)
+    failed = Comparison(Scope(), problem="the day 'made-up-value' is none")
+    alerts.source_differs({"ti": Task()}, "sales", {"orders": found.lines, "returns": failed.lines})
+    assert slack.texts == [
+        ":large_orange_circle: *Source and raw differ*: sales__orders__1h\n"
+        "sales.orders: 1,200 rows loaded now that had come too late\n"
+        "sales.orders: 2 rows in raw that the source no longer has; they stay\n"
+        "sales.orders: 1 day with as many rows, but other times of change\n"
+        "sales.returns: source and raw could not be compared: the log says why\n"
+        "Run: manual__1, <http://airflow.example/log|Log>"
+    ]
+    alerts.source_differs({"ti": Task()}, "sales", {})
+    assert len(slack.texts) == 1
 
 
 def test_a_budget_that_comes_near_is_told_in_a_line(slack: Slack) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import random
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,14 +19,14 @@ from typer.testing import CliRunner
 
 from include.ingestion import database as extraction
 from include.ingestion.__main__ import app
+from include.ingestion.comparison import Comparison
 from include.ingestion.database import Span
 from include.ingestion.errors import IngestionError
 from include.ingestion.landing import Delivery
-from include.ingestion.loader import STEPS, FileResult, load_source
-from include.ingestion.raw import LOADS
-from include.ingestion.sources import Source
+from include.ingestion.loader import STEPS, FileResult, SourceResult, load_source
+from include.ingestion.raw import COMPARISONS, LOADS, Raw
+from include.ingestion.sources import Column, DatabaseFormat, Source
 from include.sample_data import gaming
-from tests.integration.postgres import postgres
 
 if TYPE_CHECKING:
     from tests.conftest import Warehouse
@@ -35,6 +36,7 @@ pytestmark = pytest.mark.integration
 EVENTS = """
 name: events
 load: add
+key: [id]
 chunk_rows: 2
 format: {type: database, table: app.events, watermark: changed, event_time: happened}
 columns:
@@ -50,12 +52,6 @@ create table {schema}events (
     happened {moment}, id integer, amount numeric(10, 2), weight double precision, changed {moment}
 )
 """
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[URL]:
-    with postgres() as url:
-        yield url
 
 
 class Game:
@@ -97,17 +93,31 @@ class Game:
             **moments,
         )
 
-    def load(
-        self, span: Span | None = None, checkpoint: Callable[[str], None] = lambda _: None
-    ) -> FileResult | None:
-        result = load_source(
+    def run(self, **more: Any) -> SourceResult:
+        return load_source(
             self.source,
             settings=self.warehouse.settings(),
             landing=self.home / "landing",
-            span=span,
-            checkpoint=checkpoint,
+            **more,
         )
+
+    def load(
+        self, span: Span | None = None, checkpoint: Callable[[str], None] = lambda _: None
+    ) -> FileResult | None:
+        result = self.run(span=span, checkpoint=checkpoint)
         return result.files[0] if result.files else None
+
+    def compared(self, **more: Any) -> Comparison:
+        """What the comparison of a load has found."""
+        found = self.run(**more).comparison
+        assert found is not None
+        assert found.problem is None
+        return found
+
+    def declare(self, **database: Any) -> None:
+        """Change how the table is read."""
+        form = self.source.format.model_copy(update=database)
+        self.source = self.source.model_copy(update={"format": form})
 
     def accounts(self, span: Span | None = None) -> tuple[int, int, int, int]:
         loaded = self.load(span)
@@ -251,8 +261,9 @@ def test_values_that_are_not_of_their_type_are_rejected_row_by_row(
     assert game.accounts() == (3, 1, 2, 0)
     assert game.raw("happened") == ["once upon a time"]
     assert game.query(
-        f"select column_name from RAW.META.REJECTED_ROWS where domain = '{game.domain}' order by 1"
-    ) == [("AMOUNT".lower(),), ("changed",)]
+        "select distinct column_name from RAW.META.REJECTED_ROWS"
+        f" where domain = '{game.domain}' order by 1"
+    ) == [("amount",), ("changed",)]
 
 
 def test_it_ends_at_any_step_and_the_next_run_has_every_row_once(on_postgres: Game) -> None:
@@ -299,7 +310,7 @@ def test_rows_are_streamed_and_not_held(on_postgres: Game) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(extraction, "_as_text", watched)
         wide = game.source.model_copy(update={"chunk_rows": 1000})
-        delivery = extraction.extract(wide, game.home / "landing")
+        delivery = extraction.extract(wide, game.home / "landing").delivery
     assert isinstance(delivery, Delivery)
     assert seen == [1000] * 5
 
@@ -334,6 +345,211 @@ def test_a_database_that_cannot_be_read_is_one_sentence_without_a_secret(
     assert game.raw() == []
 
 
+# -- values ----------------------------------------------------------------------------------------
+
+
+def test_odd_values_are_loaded_exactly_or_rejected_and_the_overlap_adds_nothing(
+    on_postgres: Game,
+) -> None:
+    game = on_postgres
+    game.do(
+        "create table app.odd (id integer, u uuid, j jsonb, n numeric, i interval,"
+        ' "createdAt" date, changed timestamptz)'
+    )
+    game.source = Source(
+        name="odd",
+        domain=game.domain,
+        load="add",
+        format=DatabaseFormat(type="database", table="app.odd", watermark="changed"),
+        columns=[
+            Column(name="id", type="integer"),
+            *(Column(name=name) for name in "ujni"),
+            Column(name="created_at", type="date", aliases=("createdAt",)),
+            Column(name="changed", type="timestamp"),
+        ],
+    )
+
+    def insert(values: str) -> None:
+        game.do(f"insert into app.odd values {values}".replace(":", r"\:"))
+
+    insert(
+        "(1, '41424344-4546-4748-494a-4b4c4d4e4f50', '{\"a\": 1}', 1.10, '1 day 02:03:04',"
+        " '2026-03-01', '2026-03-01 12:00:00Z'),"
+        "(2, null, null, null, null, null, '2026-03-01 11:59:59.5Z'),"
+        "(3, null, null, null, null, 'infinity', '2026-03-01 12:00:00Z'),"
+        "(4, null, null, null, null, '0044-03-15 BC', '2026-03-01 12:00:00Z'),"
+        "(5, null, null, null, null, null, '-infinity'),"
+        "(6, null, null, null, null, null, '12026-03-01 12:00:00Z'),"
+        "(8, null, null, null, null, null, 'infinity')"
+    )
+    assert game.accounts() == (7, 2, 5, 0)
+    insert(
+        "(7, '3f2b8c1e-9d4a-4e6b-8c7d-0123456789ab', '[1, true, \"x\"]', 0.12345, null, null,"
+        " '2026-03-01 12:01:00Z')"
+    )
+    delivered, loaded, _, superseded = game.accounts()
+    assert (loaded, superseded) == (1, 2), "rows of the overlap that have not changed"
+    assert delivered - loaded - superseded == 3, "those without a time come once"
+    table = f"RAW.{game.domain}.ODD"
+    assert game.query(f"select id, u, n, i, created_at::varchar, j from {table} order by id") == [
+        (
+            *(1, "41424344-4546-4748-494a-4b4c4d4e4f50", "1.10", "1 day 02:03:04", "2026-03-01"),
+            '{"a": 1}',
+        ),
+        (2, None, None, None, None, None),
+        (7, "3f2b8c1e-9d4a-4e6b-8c7d-0123456789ab", "0.12345", None, None, '[1, true, "x"]'),
+    ]
+    assert game.query(f"select parse_json(j)[1]::boolean from {table} where id = 7") == [(True,)]
+    assert game.query(
+        "select distinct column_name, reason from RAW.META.REJECTED_ROWS"
+        f" where domain = '{game.domain}' order by reason"
+    ) == [
+        ("changed", "'-infinity' is not a date with a time"),
+        ("created_at", "'0044-03-15 BC' is not a date"),
+        ("changed", "'12026-03-01 12:00:00+00' is not a date with a time"),
+        ("created_at", "'infinity' is not a date"),
+        ("changed", "'infinity' is not a date with a time"),
+    ]
+
+
+# -- source and raw compared -----------------------------------------------------------------------
+
+
+def test_rows_that_came_too_late_are_found_and_what_the_source_lost_stays(
+    game: Game, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    game.declare(compare_minutes=0, compare_all_hours=0)
+    early = NOON - timedelta(days=30)
+    for number in (1, 2, 2, 3):
+        game.insert(number)
+    game.insert(9, happened=None, changed=NOON + timedelta(seconds=1 / 8))
+    first = game.compared()
+    assert (first.days, first.extracted, first.differences) == (2, (), {})
+
+    # Changed and moved: the raw table keeps the versions before.
+    later = NOON + timedelta(minutes=1)
+    game.do(
+        f"update {game.table} set happened = :early, changed = :later where id = 3",
+        early=str(early) if game.sqlite else early,
+        later=str(later) if game.sqlite else later,
+    )
+    asked: list[str] = []
+    open_engine, rows = extraction.open_engine, Raw.rows
+
+    def watched(url: URL, domain: str) -> sa.Engine:
+        engine = open_engine(url, domain)
+        sa.event.listen(engine, "before_cursor_execute", lambda *call: asked.append(call[2]))
+        return engine
+
+    def spied(raw: Raw, sql: str, values: Any = None) -> Any:
+        asked.append(sql)
+        return rows(raw, sql, values)
+
+    monkeypatch.setattr(extraction, "open_engine", watched)
+    monkeypatch.setattr(Raw, "rows", spied)
+    agreed = game.compared()
+    assert (agreed.days, agreed.extracted, agreed.differences) == (3, (), {})
+    assert len([one for one in asked if "GROUP BY" in one and "events" in one]) == 1
+    assert len([one for one in asked if "group by day" in one]) == 1
+    assert game.raw() == [1, 2, 2, 3, 3, 9]
+
+    # Too late for the watermark: one that can be loaded, one that cannot, one of no day.
+    game.insert(4, happened=early, changed=early)
+    game.insert(5, happened=early, changed=early, weight="NaN" if not game.sqlite else "much")
+    game.insert(6, happened=None, changed=early)
+    game.do(f"delete from {game.table} where id = 1")
+    late = game.compared()
+    assert late.extracted == ("", f"{early:%Y-%m-%d}", f"{NOON:%Y-%m-%d}")
+    assert (late.found, late.only_in_source, late.only_in_raw) == (2, 1, 1)
+    assert late.new == (f"{early:%Y-%m-%d}", f"{NOON:%Y-%m-%d}")
+    assert game.raw() == [1, 2, 2, 3, 3, 4, 6, 9]
+
+    # What differs as it did is not extracted again, also when rows come on both sides.
+    game.insert(7, happened=early, changed=NOON + timedelta(minutes=2))
+    game.insert(8, happened=NOON, changed=NOON + timedelta(minutes=2))
+    for _ in range(2):
+        same = game.compared()
+        assert (same.extracted, same.found, same.new) == ((), 0, ())
+        assert (same.only_in_source, same.only_in_raw) == (1, 1)
+    assert game.raw() == [1, 2, 2, 3, 3, 4, 6, 7, 8, 9]
+    assert game.query(
+        "select days_extracted, rows_found, only_in_source, only_in_raw, problem, first_day"
+        f" from {COMPARISONS} where domain = '{game.domain}' order by compared_at"
+    ) == [
+        (0, 0, 0, 0, None, None),
+        (0, 0, 0, 0, None, None),
+        (3, 2, 1, 1, None, None),
+        *[(0, 0, 1, 1, None, None)] * 2,
+    ]
+    assert game.query(
+        f"select count(*) from RAW.META.REJECTED_ROWS where domain = '{game.domain}'"
+    ) == [(1,)]
+
+    # By command everything that differs is looked at again.
+    game.do(f"update {game.table} set weight = 1 where id = 5")
+    repaired = game.compared(compare_all=True)
+    assert (repaired.found, repaired.only_in_source, repaired.only_in_raw) == (1, 0, 1)
+
+
+def test_the_newest_days_are_compared_often_and_everything_now_and_then(on_postgres: Game) -> None:
+    game = on_postgres
+    game.declare(compare_minutes=0, compare_days=2)
+    early = NOON - timedelta(days=9)
+    game.insert(1)
+    game.insert(2)
+    assert game.compared().scope.first is None
+    game.do("update app.events set happened = :early, changed = :now where id = 1", early=early,
+            now=NOON + timedelta(minutes=1))  # fmt: skip
+    game.insert(3, happened=early, changed=early)
+    game.insert(4, happened=NOON - timedelta(days=1), changed=early)
+    newest = game.compared()
+    assert newest.scope.first == (NOON - timedelta(days=2)).date()
+    assert newest.extracted == (f"{NOON - timedelta(days=1):%Y-%m-%d}",)
+    assert (newest.found, newest.differences) == (1, {})
+    assert game.raw() == [1, 1, 2, 4]
+
+    game.declare(compare_all_hours=0)
+    assert game.compared().extracted == (f"{early:%Y-%m-%d}",)
+    assert game.raw() == [1, 1, 2, 3, 4]
+    game.declare(compare_minutes=60, compare_all_hours=24)
+    assert game.run().comparison is None
+    game.declare(compare_minutes=None)
+    assert game.run().comparison is None
+
+
+def test_a_comparison_that_fails_holds_nothing_up_and_is_told(on_postgres: Game) -> None:
+    game = on_postgres
+    game.do("alter table app.events alter changed type text")
+    game.insert(1, changed="2026-03-01 12:00:00")
+    game.insert(2, changed="yesterday or so")
+    result = game.run()
+    assert game.raw() == [1]
+    assert result.comparison is not None
+    assert "yesterday or so" in str(result.comparison.problem)
+    assert result.comparison.is_news
+    # Not again with the next load, but when it is due.
+    assert game.run().comparison is None
+
+
+def test_extracts_of_killed_loads_are_gone_and_one_load_waits_for_another(
+    on_postgres: Game,
+) -> None:
+    game = on_postgres
+    folder = game.home / "landing" / game.domain / "events"
+    folder.mkdir(parents=True)
+    for name in ("events-1.parquet", ".events-2.parquet"):
+        (folder / name).write_bytes(b"PAR1")
+    game.insert(1)
+    with ThreadPoolExecutor(1) as pool:
+        with extraction.only_loader(game.source, game.home / "landing"):
+            assert [file.name for file in folder.iterdir()] == [extraction.LOCK]
+            waiting = pool.submit(game.run)
+            with pytest.raises(TimeoutError):
+                waiting.result(timeout=0.5)
+        assert waiting.result().accounts.loaded == 1
+    assert game.raw() == [1]
+
+
 def test_a_missing_table_is_named(on_postgres: Game) -> None:
     on_postgres.do("drop table app.events")
     with pytest.raises(IngestionError, match=r"events.*does not exist.*table app\.events"):
@@ -362,6 +578,28 @@ def test_the_game_s_sample_is_loaded_by_command_from_postgresql(
             assert cursor.fetchall() == [(made.purchases + later.purchases + later.corrected,)]
             cursor.execute("select count(*) from RAW.GAMING.SPINS_HOURLY")
             assert cursor.fetchall() == [(made.spins + later.spins,)]
+
+        def reconcile(status: int, *said: str) -> None:
+            done = runner.invoke(app, ["reconcile", "gaming"])
+            assert done.exit_code == status, done.output
+            for one in said:
+                assert one in " ".join(done.output.split())
+
+        # Doubled, corrected and broken rows of the sample agree as they are.
+        reconcile(0, "gaming.purchases: 3 days compared, 0 extracted again.")
+        with sa.create_engine(server, poolclass=sa.NullPool).begin() as playing:
+            playing.exec_driver_sql(
+                "insert into app_source.purchases_data select '2022-04-02', 'LATE', revenue, 'late',"
+                " created_at, '2022-04-01' from app_source.purchases_data limit 2"
+            )
+        reconcile(0, "1 extracted again.", "gaming.purchases: 2 rows loaded now that had come too")
+        with sa.create_engine(server, poolclass=sa.NullPool).begin() as playing:
+            playing.exec_driver_sql(
+                "delete from app_source.purchases_data where transaction_id = 'late'"
+            )
+        reconcile(1, "gaming.purchases: 2 rows in raw that the source no longer has; they stay.")
+        files = runner.invoke(app, ["reconcile", "forex"])
+        assert (files.exit_code, "no source in a database" in files.output) == (2, True)
 
         for wrong, said in (
             (["--all", "--from", "2022-04-01"], "--all is without bounds"),

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from include.ingestion.landing import STAMP, discover
 from include.ingestion.loader import Split, split_file
-from include.ingestion.raw import LOADS, REJECTED_ROWS, STAGE
+from include.ingestion.raw import COMPARISONS, LOADS, REJECTED_ROWS, STAGE
 from include.maintenance import staged
 from include.maintenance.files import remove_files, retained_files
 from include.maintenance.run import clear_stage, clear_tables
@@ -52,6 +52,7 @@ def age(subject: Lane | Game, days: int) -> None:
     for table, columns in (
         (LOADS, ("started_at", "finished_at")),
         (REJECTED_ROWS, ("rejected_at",)),
+        (COMPARISONS, ("compared_at",)),
     ):
         changes = ", ".join(f"{one} = dateadd(day, -{days}, {one})" for one in columns)
         subject.query(f"update {table} set {changes} where domain = '{subject.domain}'")
@@ -156,6 +157,7 @@ def test_the_watermark_of_a_database_survives(game: Game) -> None:
     from include.ingestion.database import Span
     from tests.integration.test_ingestion_database import NOON
 
+    game.declare(compare_minutes=0)
     for number in range(1, 5):
         game.insert(number, changed=NOON + timedelta(hours=number))
         game.load()
@@ -167,6 +169,8 @@ def test_the_watermark_of_a_database_survives(game: Game) -> None:
     age(game, 500)
     clear(game)
     assert len(book(game)) == 2
+    comparisons = f"from {COMPARISONS} where domain = '{game.domain}'"
+    assert game.query(f"select count(*) {comparisons}") == [(1,)]
     assert game.watermark() == watermark == NOON + timedelta(hours=4)
     game.insert(5, changed=NOON + timedelta(hours=5))
     (delivered, loaded, *_) = game.accounts()

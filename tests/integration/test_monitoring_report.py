@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from include.ingestion.comparison import Comparison, Difference, Scope
 from include.ingestion.loader import load_source
+from include.ingestion.raw import Raw
 from include.ingestion.sources import Checks, Column, Source
 from include.monitoring.history import read_history
 from include.monitoring.pipelines import Pipeline
@@ -69,6 +71,25 @@ def deliver(warehouse: Warehouse, files: dict[str, str]) -> None:
     for name, content in files.items():
         (folder / name).write_text(content)
     load_source(THINGS, settings=warehouse.settings(), landing=landing)
+
+
+def compare(warehouse: Warehouse) -> None:
+    """What a load from a database enters into the book."""
+    deals = Source(
+        name="deals",
+        domain="shop",
+        load="add",
+        format={"type": "database", "table": "deals", "watermark": "at", "event_time": "at"},
+        columns=[{"name": "at", "type": "timestamp"}],
+    )
+    same = deals.model_copy(update={"name": "same"})
+    with warehouse.connect(database="RAW") as connection:
+        raw = Raw(connection, deals)
+        raw.create_book()
+        raw.record_comparison(Comparison(Scope(), problem="it was away"))
+        apart = {"2026-03-01": Difference(3, 5, 7)}
+        raw.record_comparison(Comparison(Scope(), 4, ("2026-03-01",), 3, apart))
+        Raw(connection, same).record_comparison(Comparison(Scope(), 4))
 
 
 def summary(warehouse: Warehouse, number: int, began: datetime, *, fails: bool) -> None:
@@ -130,6 +151,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         began = datetime.now(UTC)
         deliver(warehouse, {LONG: "id,amount,colour\n4,5,red\n", "empty.csv": "", "again.csv": ""})
         deliver(warehouse, {"again.csv": "id,amount\n5,5\n"})
+        compare(warehouse)
         summary(warehouse, 2, began, fails=True)
         report = build_report(
             warehouse.home / "report",
@@ -161,6 +183,9 @@ def test_the_warehouse_tells_of_runs_and_deliveries(site: Site) -> None:
     assert [one.file for one in history.refused["shop"]] == ["empty.csv"]
     assert [(one.file, one.columns) for one in history.added_columns["shop"]] == [(LONG, "colour")]
     assert list(history.created) == ["ANALYTICS_DEV.TEST_MART.MART_THINGS"]
+    [compared] = history.compared["shop"]
+    assert (compared.source, compared.found, compared.only_in_raw) == ("deals", 3, 2)
+    assert (compared.only_in_source, compared.days_apart, compared.problem) == (0, 1, "")
     customers = history.quality["customers"]
     assert [one.null_rate for one in customers["email"]] == [0.125, 0.5]
     assert [one.null_rate for one in customers["name"]] == [0]

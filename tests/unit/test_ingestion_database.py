@@ -2,17 +2,32 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, timedelta, timezone
+from datetime import time as clock_time
 from decimal import Decimal
 from pathlib import Path
+from uuid import UUID
 
 import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from include.ingestion.comparison import (
+    Comparison,
+    Day,
+    Days,
+    Scope,
+    as_json,
+    differences,
+    due,
+    from_json,
+    require_comparable,
+    within,
+)
 from include.ingestion.database import (
     Extract,
+    NoTextError,
     Span,
     _as_text,
     database_url,
@@ -53,6 +68,89 @@ def test_values_become_text_in_one_way() -> None:
     ]
     mixed = _as_text([("2026",), (1,), (2.5,), (None,)], pa.schema([("a", pa.string())]))
     assert mixed.column(0).to_pylist() == ["2026", "1", "2.5", None]
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (Decimal("1E+3"), "1000"),
+        (Decimal("NaN"), "NaN"),
+        (Decimal("-Infinity"), "-Infinity"),
+        (2.0, "2"),
+        (True, "true"),
+        (b"\x00\xffA", "\\x00ff41"),
+        (date(2026, 3, 1), "2026-03-01"),
+        (clock_time(10, 0), "10:00:00.000000"),
+        (UUID("41424344-4546-4748-494a-4b4c4d4e4f50"), "41424344-4546-4748-494a-4b4c4d4e4f50"),
+    ],
+)
+def test_the_text_of_a_value_depends_on_it_alone(value: object, text: str) -> None:
+    schema = pa.schema([("a", pa.string())])
+    for others in ([], [Decimal("0.12345")], [1.5, None], [7], ["x"]):
+        column = _as_text([(one,) for one in [value, *others]], schema).column(0)
+        assert column[0].as_py() == text
+
+
+@pytest.mark.parametrize("value", [{"a": 1}, timedelta(1), object()])
+def test_a_type_without_a_declared_text_is_refused(value: object) -> None:
+    kind = type(value).__name__
+    with pytest.raises(NoTextError, match=f"column a holds a value of the type {kind}, of which"):
+        _as_text([("x",), (value,)], pa.schema([("a", pa.string())]))
+
+
+# -- comparison with raw ---------------------------------------------------------------------------
+
+COUNTED = st.dictionaries(
+    st.sampled_from(["", "2026-02-27", "2026-03-01", "2026-03-02", "once upon "]),
+    st.builds(Day, st.integers(1, 5), st.integers(-5, 5)),
+)
+
+
+@given(COUNTED, COUNTED)
+def test_days_that_differ_are_found_and_remembered(source: Days, raw: Days) -> None:
+    found = differences(source, raw)
+    assert (found == {}) == (source == raw)
+    assert from_json(as_json(found)) == found
+    first = Comparison(Scope(), differences=found).after({})
+    assert set(first.new) == set(found)
+    assert first.only_in_source - first.only_in_raw == sum(
+        day.rows * sign for side, sign in ((source, 1), (raw, -1)) for day in side.values()
+    )
+    # The same again is no news, and a look at the newest days forgets nothing of the others.
+    scope = Scope(date(2026, 3, 1))
+    again = Comparison(
+        scope, differences=differences(within(source, scope), within(raw, scope))
+    ).after(found)
+    assert (again.new, again.differences) == ((), found)
+    assert Comparison(scope, problem="away").after(found).differences == found
+
+
+def test_what_is_due_to_be_compared() -> None:
+    source = load_domain("gaming").source("purchases")
+    noon = datetime(2026, 3, 10, 12)  # noqa: DTZ001
+    newest = Scope(date(2026, 3, 3))
+    assert due(source, None, None, None) == Scope()
+    assert due(source, 10.0, None, noon) == Scope()
+    assert due(source, 10.0, 60.0 * 24, noon) == Scope()
+    assert due(source, 10.0, 60.0, noon) is None
+    assert due(source, 60.0, 600.0, noon) == newest
+    # A change that is dated into the future moves no day out of sight.
+    later = due(source, 60.0, 600.0, datetime(2999, 1, 1))  # noqa: DTZ001
+    assert later is not None
+    assert later.first is not None
+    assert later.first < date(2998, 1, 1)
+
+
+def test_only_a_table_with_a_time_of_events_is_compared() -> None:
+    with pytest.raises(IngestionError, match="is delivered as files"):
+        require_comparable(load_domain("forex").sources[0])
+    source = load_domain("gaming").source("purchases")
+    timeless = source.model_copy(
+        update={"format": source.format.model_copy(update={"event_time": None})}
+    )
+    with pytest.raises(IngestionError, match="declares no event_time"):
+        require_comparable(timeless)
+    assert due(timeless, None, None, None) is None
 
 
 def test_a_file_source_cannot_be_extracted_and_any_file_is_no_extract(

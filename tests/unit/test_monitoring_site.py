@@ -15,7 +15,15 @@ from typer.testing import CliRunner
 
 from include.monitoring import site
 from include.monitoring.__main__ import app
-from include.monitoring.history import AddedColumns, History, Measured, PastRun, Refused, Rejects
+from include.monitoring.history import (
+    AddedColumns,
+    Compared,
+    History,
+    Measured,
+    PastRun,
+    Refused,
+    Rejects,
+)
 from include.monitoring.pipelines import Pipeline
 from include.monitoring.site import (
     Part,
@@ -196,6 +204,12 @@ def hostile_index() -> str:
         rejects={"shop": [Rejects(HOSTILE, HOSTILE, HOSTILE, 1, 1, HOSTILE, NOW)]},
         refused={"shop": [Refused(HOSTILE, HOSTILE, HOSTILE, NOW)]},
         added_columns={"shop": [AddedColumns(HOSTILE, HOSTILE, HOSTILE, NOW)]},
+        compared={
+            "shop": [
+                Compared(HOSTILE, 0, 0, 0, 0, HOSTILE, NOW),
+                Compared(HOSTILE, 1234, 1, 0, 1, "", NOW),
+            ]
+        },
     )
     node = NodeResult(f"test.firn.{HOSTILE}.1", "test", "fail", message=HOSTILE, failures=1)
     artifacts = Artifacts(
@@ -212,7 +226,9 @@ def test_what_comes_from_data_is_text_and_nothing_else() -> None:
     assert not {"script", "img"} & set(page.elements)
     assert not [name for name, _ in page.attributes if name.startswith("on")]
     # Files, reasons, sources, columns, tests, problems, run: all of them are there, as they are.
-    assert page.text.count(HOSTILE) > 12
+    assert page.text.count(HOSTILE) > 15
+    assert "1,234 rows loaded in the last 7 days that had come too late" in page.text
+    assert "1 row of the source not in raw" in page.text
 
 
 def test_the_quality_page_escapes_too() -> None:
