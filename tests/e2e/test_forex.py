@@ -1,19 +1,22 @@
 """The forex pipeline through real Airflow, on a real local warehouse of its own.
 
-The second test goes on where the first one ended.
+The tests go on from one another, in this order: two deliveries, a key that stands twice, a repair.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
+from tenacity import Retrying, stop_after_delay, wait_fixed
 
 from include.ingestion.sources import load_domain
 from include.orchestration.builds import NodeResult, builds_folder, read_run_results
 from include.orchestration.single_run import DagRunOutcome
 from include.sample_data import forex
 from tests.e2e.airflow import Prepared, prepared
+from tests.e2e.scheduler import Scheduler, scheduler
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
@@ -29,9 +32,9 @@ INCREMENTAL = (
 
 
 class Pipeline(Prepared):
-    def run(self) -> tuple[DagRunOutcome, dict[str, NodeResult]]:
+    def run(self, **conf: Any) -> tuple[DagRunOutcome, dict[str, NodeResult]]:
         """The outcome, and each node's result by name."""
-        outcome = self.run_dag(DAG)
+        outcome = self.run_dag(DAG, **conf)
         results = read_run_results(builds_folder(DAG, self.variables)) if outcome.built else []
         return outcome, {node.name: node for node in results}
 
@@ -92,3 +95,81 @@ def test_a_refused_file_holds_nothing_back_and_what_is_known_is_not_merged_again
     assert not list((landing / "forex" / "customer_transactions").glob("*.csv"))
     said = "\n".join(outcome.last_lines(10))
     assert "column customer_city is missing" in said
+
+
+RAW = "RAW.FOREX.CUSTOMER_TRANSACTIONS"
+RED = "forex.staging.stg_forex__customer_transactions"
+GREEN = {"forex.source_freshness", "forex.seeds.forex_calendar", "forex.mart.dim_forex__date"}
+HELD_BACK = {"forex.mart.fct_forex__transaction", "forex.mart.mart_forex__sales_monthly", "publish"}
+
+
+@pytest.fixture(scope="module")
+def key_twice(pipeline: Pipeline) -> None:
+    """A transaction that is there twice, which a test of the staging model forbids."""
+    pipeline.sql(
+        f"create table RAW.FOREX.TWICE as select * from {RAW} order by _row_number limit 1",
+        "update RAW.FOREX.TWICE set _row_number = -1",
+        f"insert into {RAW} select * from RAW.FOREX.TWICE",
+        "drop table RAW.FOREX.TWICE",
+    )
+
+
+def test_a_failing_test_turns_the_models_own_task_red_in_a_headless_run(
+    pipeline: Pipeline, key_twice: None
+) -> None:
+    forex.deliver(1, ROWS, settings=pipeline.settings)
+    outcome, nodes = pipeline.run()
+    assert not outcome.succeeded
+    # The model itself was built: it is its test that failed.
+    assert nodes["stg_forex__customer_transactions"].status == "success"
+    failed_tests = [name for name, node in nodes.items() if node.failed]
+    assert failed_tests
+    assert all("stg_forex__customer_transactions" in name for name in failed_tests)
+
+    assert outcome.tasks[RED] == "failed"
+    assert {task: outcome.tasks[task] for task in GREEN} == dict.fromkeys(GREEN, "success")
+    assert {task: outcome.tasks[task] for task in HELD_BACK} == dict.fromkeys(
+        HELD_BACK, "upstream_failed"
+    )
+
+
+def test_a_failing_test_turns_the_models_own_task_red_under_a_scheduler(
+    pipeline: Pipeline, key_twice: None
+) -> None:
+    forex.deliver(1, ROWS, settings=pipeline.settings)
+    with scheduler(pipeline.variables) as airflow:
+        # Switched on, the DAG starts its run of the last hour.
+        for attempt in Retrying(stop=stop_after_delay(60), wait=wait_fixed(1), reraise=True):
+            with attempt:
+                airflow.unpause(DAG)
+        states = states_once_red(airflow)
+    assert {task: states[task] for task in GREEN} == dict.fromkeys(GREEN, "success")
+    # Not held back by a state of its own: it waits for the retry of what it needs.
+    assert {task: states[task] for task in HELD_BACK} == dict.fromkeys(HELD_BACK, None)
+
+
+def states_once_red(airflow: Scheduler) -> dict[str, str | None]:
+    """The state of each task of the run once the model's task has failed."""
+    states: dict[str, str | None] = {}
+    for attempt in Retrying(stop=stop_after_delay(300), wait=wait_fixed(1), reraise=True):
+        with attempt:
+            states = airflow.tasks(DAG, airflow.last_run(DAG)["dag_run_id"])
+            assert states.get(RED) == "up_for_retry", states
+            assert {states.get(task) for task in GREEN} == {"success"}, states
+    return states
+
+
+def test_a_full_refresh_after_the_repair_builds_anew(pipeline: Pipeline) -> None:
+    pipeline.sql(f"delete from {RAW} where _row_number = -1")
+    forex.deliver(1, ROWS, settings=pipeline.settings)
+    outcome, nodes = pipeline.run(is_full_refresh=True)
+    assert outcome.succeeded, "\n".join(outcome.last_lines(40))
+    # Built anew, a table reports itself and not the rows of a merge.
+    assert nodes["int_forex__transactions"].rows != 0
+
+
+def test_a_parameter_of_another_type_is_refused_before_anything_runs(pipeline: Pipeline) -> None:
+    refused, _ = pipeline.run(is_full_refresh="perhaps")
+    assert not refused.succeeded
+    assert refused.tasks == {}
+    assert "is_full_refresh" in refused.log.read_text()

@@ -82,6 +82,15 @@ class Up:
     def pids(self) -> dict[str, int | None]:
         return {name: self.pid(name) for name in (*COMPONENTS, SUPERVISOR)}
 
+    def family(self) -> set[psutil.Process]:
+        """Its parts and what they have started."""
+        return {
+            one
+            for pid in self.pids().values()
+            if pid
+            for one in (psutil.Process(pid), *psutil.Process(pid).children(recursive=True))
+        }
+
     def doctor(self) -> tuple[int, str]:
         """The exit code, and what it says of Airflow."""
         output = io.StringIO()
@@ -156,6 +165,19 @@ def test_up_prints_a_login_of_this_installation_that_nobody_else_can_read(up: Up
     assert file.stat().st_mode & 0o777 == 0o600
     logs = Path(up.environment["FIRN_HOME"]) / "logs"
     assert not [log for log in logs.rglob("*.log") if up.password in log.read_text()]
+
+
+def test_every_part_listens_on_this_machine_alone(up: Up) -> None:
+    listening = set()
+    for one in up.family():
+        # Some of them come and go.
+        with suppress(psutil.NoSuchProcess):
+            listening |= {
+                connection.laddr.ip
+                for connection in one.net_connections("inet")
+                if connection.status == psutil.CONN_LISTEN
+            }
+    assert listening == {"127.0.0.1"}
 
 
 @pytest.mark.parametrize(
@@ -377,12 +399,7 @@ def test_up_starts_what_was_given_up_and_the_supervisor_if_that_was_killed(
 
 
 def test_down_ends_all_of_it(up: Up) -> None:
-    family = {
-        one
-        for pid in up.pids().values()
-        if pid
-        for one in (psutil.Process(pid), *psutil.Process(pid).children(recursive=True))
-    }
+    family = up.family()
     assert family
     down = up.command("down")
     assert f"Stopped Airflow ({SUPERVISOR}, api-server" in down.stdout
