@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from include.orchestration import local_airflow
 from include.orchestration.environment import airflow_environment
 from include.orchestration.local_warehouse import start_warehouse, stop_warehouse
 from include.orchestration.single_run import DagRunOutcome, run_dag
 from include.warehouse.connection import ConnectionSettings, connect
 from tests.conftest import free_port
+from tests.prepared_airflow import prepare
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def prepared(home: Path, **environment: str | None) -> Iterator[Prepared]:
         variables = airflow_environment(headless=True, settings=settings)
         try:
             assert start_warehouse(variables)
-            local_airflow.prepare(variables)
+            prepare(variables)
             yield Prepared(settings, variables)
         finally:
             stop_warehouse(variables)

@@ -14,13 +14,14 @@ import pytest
 from structlog.testing import capture_logs
 
 from include.ingestion.comparison import Comparison, Difference, Scope
-from include.orchestration import alerts, local_airflow
+from include.orchestration import alerts
 from include.orchestration.alerts import HeldBackMixin, error_line, rows_rejected, run_is_late
 from include.orchestration.environment import SLACK, airflow_environment
 from include.orchestration.single_run import DagRunOutcome, run_dag
 from include.orchestration.watcher import HeldBackError
 from include.warehouse.connection import ConnectionSettings
 from tests.conftest import free_port
+from tests.prepared_airflow import prepare
 from tests.slack import PROXIES, SECRET, Slack, serving
 
 pytestmark = pytest.mark.integration
@@ -303,7 +304,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     (home / "dags").mkdir()
     (home / "dags" / "alerts__try__never.py").write_text(DAG)
     variables = airflow_environment(headless=True, settings=ConnectionSettings(firn_home=home))
-    local_airflow.prepare(variables)
+    prepare(variables)
     variables["AIRFLOW__CORE__DAGS_FOLDER"] = str(home / "dags")
 
     def run(connection: str | None) -> DagRunOutcome:

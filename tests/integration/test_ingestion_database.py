@@ -589,8 +589,9 @@ def test_the_game_s_sample_is_loaded_by_command_from_postgresql(
         reconcile(0, "gaming.purchases: 3 days compared, 0 extracted again.")
         with sa.create_engine(server, poolclass=sa.NullPool).begin() as playing:
             playing.exec_driver_sql(
-                "insert into app_source.purchases_data select '2022-04-02', 'LATE', revenue, 'late',"
-                " created_at, '2022-04-01' from app_source.purchases_data limit 2"
+                "insert into app_source.purchases_data"
+                " select '2022-04-02', 'LATE', revenue, 'late', created_at, '2022-04-01'"
+                " from app_source.purchases_data limit 2"
             )
         reconcile(0, "1 extracted again.", "gaming.purchases: 2 rows loaded now that had come too")
         with sa.create_engine(server, poolclass=sa.NullPool).begin() as playing:

@@ -17,12 +17,13 @@ from openlineage.client.event_v2 import Job, Run, RunEvent, RunState
 from openlineage.client.uuid import generate_new_uuid
 from structlog.testing import capture_logs
 
-from include.orchestration import lineage, local_airflow
+from include.orchestration import lineage
 from include.orchestration.environment import OPENLINEAGE_KEY, OPENLINEAGE_URL, airflow_environment
 from include.orchestration.lineage import PausingHttpTransport
 from include.orchestration.single_run import DagRunOutcome, run_dag
 from include.warehouse.connection import ConnectionSettings
 from tests.conftest import free_port
+from tests.prepared_airflow import prepare
 
 pytestmark = pytest.mark.integration
 
@@ -217,7 +218,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Runner:
     (home / "dags").mkdir()
     (home / "dags" / "lineage__try__never.py").write_text(DAG)
     settings = ConnectionSettings(firn_home=home)
-    local_airflow.prepare(airflow_environment(headless=True, settings=settings))
+    prepare(airflow_environment(headless=True, settings=settings))
 
     def run(**given: str) -> tuple[DagRunOutcome, list[str]]:
         calls = home / "calls"

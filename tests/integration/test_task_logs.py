@@ -18,6 +18,7 @@ from include.orchestration.environment import airflow_environment
 from include.orchestration.single_run import DagRunOutcome, run_dag
 from include.warehouse.connection import ConnectionSettings
 from tests.conftest import free_port
+from tests.prepared_airflow import prepare
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
@@ -108,7 +109,7 @@ def variables(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("FIRN_AIRFLOW_PORT", port)
         made = airflow_environment(headless=True, settings=ConnectionSettings(firn_home=home))
-    local_airflow.prepare(made)
+    prepare(made)
     return made | {
         "AIRFLOW__CORE__DAGS_FOLDER": str(home / "dags"),
         "TEST_SECRETS": str(home / "secrets"),
