@@ -97,7 +97,7 @@ def airflow_hosts() -> frozenset[str]:
     for name in filter(None, names):
         if not re.fullmatch(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?", name):
             raise ValueError(
-                f"{AIRFLOW_HOSTS} names {name[:60]!r}: set it to host names alone, such as "
+                f"FIRN_AIRFLOW_HOSTS names {name[:60]!r}: set it to host names alone, such as "
                 "airflow.internal, with commas between them."
             )
     return frozenset({LOOPBACK, "localhost", *filter(None, names)})
