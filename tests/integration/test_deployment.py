@@ -9,7 +9,7 @@ import threading
 from pathlib import Path
 from random import Random
 
-import psutil
+import psutil  # type: ignore[import-untyped]
 import pytest
 import typer.testing
 from tenacity import Retrying, stop_after_delay, wait_fixed
