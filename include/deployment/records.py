@@ -211,8 +211,9 @@ class Book:
             if not cursor.rowcount:
                 raise DeploymentError(
                     f"{self.holder() or 'Another deployment goes on'}: wait for it. If it was "
-                    "killed, it gives way two minutes after that; `python -m include.deployment "
-                    "unlock` does not wait. Production is as it was."
+                    "killed, it gives way two minutes after that, or to `python -m "
+                    f"include.deployment unlock` after {ALIVE_SECONDS} seconds. Production is as "
+                    "it was."
                 )
         self._renewed = began
         renewing = threading.Thread(target=self._keep_renewing, daemon=True)

@@ -9,7 +9,7 @@ import threading
 from pathlib import Path
 from random import Random
 
-import psutil
+import psutil  # type: ignore[import-untyped]
 import pytest
 import typer.testing
 from tenacity import Retrying, stop_after_delay, wait_fixed
@@ -361,7 +361,7 @@ class TestOneAfterTheOther:
         assert children
         assert not psutil.wait_procs(children, timeout=0)[1], "dbt is gone when it is said"
         # It was cloned, and not built.
-        assert sql("select max(version) from ANALYTICS_STAGING.MART.MART_SMALL") == [(2,)]
+        assert sql("select max(version) from ANALYTICS_STAGING.MART.MART_SMALL_VIEW") == [(2,)]
         assert sql(READ.format("MART_SMALL_VIEW")) == [(2, 6)]
         assert Book(settings).latest()[0].status == "failed"
 
