@@ -104,9 +104,9 @@ def guard_fakesnow(stages: Path) -> None:
     """Let fakesnow's own statements about stages, PUT and COPY, find their files here."""
 
     def parts_from_var(
-        reference: str, current_database: str | None, current_schema: str | None
+        var: str, current_database: str | None, current_schema: str | None
     ) -> tuple[str, str, str]:
-        database, schema, name = _parts_from_reference(reference, current_database, current_schema)
+        database, schema, name = _parts_from_reference(var, current_database, current_schema)
         return checked(database), checked(schema), checked(name)
 
     def internal_dir(fqname: str, path: str = "") -> str:

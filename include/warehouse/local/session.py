@@ -108,11 +108,12 @@ class Session(FakeSnowflakeConnection):
         self._schema = schema.upper() if schema else None
         if self.database not in {name.upper() for name in self.store.attached}:
             return
+        self.database_set = True
+        self._duck_conn.execute(f"SET schema = {literal(f'{self.database}.main')}")
         if self._schema and names.schema_exists(self, self.database, self._schema):
-            self.use(self.database, self._schema)
-        else:
-            self.database_set = True
-            self._duck_conn.execute(f"SET schema = {literal(f'{self.database}.main')}")
+            # DuckDB's setting cannot name a schema with a dot or a quote.
+            with contextlib.suppress(duckdb.Error):
+                self.use(self.database, self._schema)
 
     @property
     def duck(self) -> duckdb.DuckDBPyConnection:

@@ -246,6 +246,9 @@ def loaded_stage(statement: Expr, session: Session) -> Expr:
             raise unsupported("COPY INTO a table from other than a stage is")
         if not re.search(r"(^'?@|\.)[~%]", reference.partition("/")[0]):
             location(reference, session)
+    for column in statement.find_all(exp.Parameter):
+        if isinstance(column.this, exp.Literal) and not isinstance(column.parent, exp.JSONExtract):
+            raise unsupported("A whole column of a staged file in COPY is")
     return statement
 
 
