@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from tests.unit.quotients import loose_quotients
+
 Node = dict[str, Any]
 Rule = Callable[["Graph"], Iterator[str]]
 
@@ -315,6 +317,17 @@ def an_exposure_rests_on_tables(graph: Graph) -> Iterator[str]:
             node = graph.nodes.get(parent)
             if node is None or node["config"]["materialized"] not in {"table", "incremental"}:
                 yield f"{exposure['name']} on {parent.split('.')[-1]}"
+
+
+# -- the same answer everywhere --------------------------------------------------------------------
+
+
+@rule
+def a_quotient_is_used_to_the_decimals_it_has(graph: Graph) -> Iterator[str]:
+    """On an account; cast the numerator to more, or the quotient to fewer. See quotients.py."""
+    for node in [*graph.nodes.values(), *graph.tests]:
+        for quotient in loose_quotients(node.get("compiled_code") or ""):
+            yield f"{node['name']}: {quotient}"
 
 
 # -- governance ------------------------------------------------------------------------------------
