@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 
 from tests.unit.dbt_project import PROJECT, compiled, dbt
@@ -139,6 +141,8 @@ exposures:
 models:
   - name: mart_leaf
     config: {access: public}
+  - name: mart_other_leaf
+    config: {materialized: incremental, full_refresh: false}
 """
 BROKEN = {
     "a_source_is_not_joined_to_a_model": {"stg_shop__fct_c"},
@@ -168,6 +172,7 @@ BROKEN = {
     },
     "views_do_not_pile_up": {"int_shop__d", "mart_wide"},
     "an_exposure_rests_on_tables": {"board on int_shop__a"},
+    "what_cannot_be_built_again_is_permanent": {"mart_other_leaf"},
     "a_quotient_is_used_to_the_decimals_it_has": {"stg_shop__fct_a: one / two"},
     "an_exposure_rests_on_public_models": {"board on int_shop__a"},
     "a_public_model_has_a_contract": {"mart_leaf"},
@@ -204,3 +209,17 @@ def test_the_rule_finds_what_breaks_it(name: str, broken: Graph) -> None:
     else:
         assert found == BROKEN[name]
     assert found
+
+
+def test_history_of_every_kind_is_found(graph: Graph) -> None:
+    nodes = copy.deepcopy(graph.nodes)
+    for node in nodes.values():
+        node["config"]["transient"] = None
+    unsettled = Graph(
+        {"nodes": nodes, "sources": graph.sources, "exposures": {}},
+    )
+    assert set(RULES["what_cannot_be_built_again_is_permanent"](unsettled)) == {
+        *(snapshot["name"] for snapshot in graph.of_kind("snapshot")),
+        "mart_platform__costs_daily",
+        "mart_retail__data_quality",
+    }
