@@ -7,7 +7,7 @@
     {%- set scale = 10 ** decimals -%}
     (
         sign({{ numerator }}) * floor(
-            ({{ 2 * scale }} * abs({{ numerator }}) + {{ denominator }})::number(38, 6)
+            ({{ 2 * scale }} * abs(({{ numerator }})::number(38, 6)) + {{ denominator }})::number(38, 6)
             / nullif(2 * {{ denominator }}, 0)
         ) / {{ scale }}
     )::number(38, {{ decimals }})

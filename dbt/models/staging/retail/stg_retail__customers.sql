@@ -16,8 +16,8 @@ renamed as (
         nullif(trim(city), '') as city,
 
         -- numbers
-        age,
-        total_orders,
+        {{ within_bounds('age', 0, 150) }} as age,
+        {{ within_bounds('total_orders', 0) }} as total_orders,
         total_spent,
 
         -- dates

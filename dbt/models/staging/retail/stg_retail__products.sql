@@ -16,7 +16,7 @@ renamed as (
 
         -- numbers
         price,
-        stock_quantity,
+        {{ within_bounds('stock_quantity') }} as stock_quantity,
         weight_kg,
 
         -- dates
