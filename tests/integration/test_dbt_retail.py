@@ -298,9 +298,12 @@ def test_quality_is_kept_for_every_delivery(shop: Shop) -> None:
     assert shop.rows(
         f"select table_name, count(distinct load_id), count(*) from {quality} group by 1 order by 1"
     ) == [("customers", 3, 27), ("products", 3, 27), ("transactions", 6, 66)]
-    first = pl.read_parquet(
-        next((shop.landing / "archive/retail/transactions").glob("*transactions_2025-01-01.parquet"))
-    )
+    archived = (shop.landing / "archive/retail/transactions").iterdir()
+    [first] = [
+        pl.read_parquet(file)
+        for file in archived
+        if file.name.endswith("transactions_2025-01-01.parquet")
+    ]
     for column in ("transaction_id", "product_category", "amount"):
         values = first[column].drop_nulls()
         repeats = len(values) - values.n_unique()
