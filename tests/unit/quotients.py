@@ -52,7 +52,7 @@ def _is_ratio_to_report(node: exp.Expr) -> bool:
     return isinstance(node, exp.Anonymous) and node.name.lower() == "ratio_to_report"
 
 
-def _decimals(node: exp.Expr | None) -> float:
+def _decimals(node: exp.Expr) -> float:
     """How many decimals a value has at the least; a column may be a whole number."""
     if isinstance(node, exp.Literal) and not node.is_string:
         return len(node.name.partition(".")[2])
