@@ -7,15 +7,24 @@
 {%- endmacro %}
 
 
-{# The number after the equals sign of texts such as PriceInUSD=4.99, null where there is none. #}
-{% macro gaming_revenue(column) -%}
-    try_to_number(
-        regexp_substr(
-            {{ column }}, '^[^=]*=\\s*([+-]?([0-9]+\\.?[0-9]*|\\.[0-9]+))\\s*$', 1, 1, 'e', 1
-        ),
-        12,
-        2
+{# The digits after the equals sign of texts such as PriceInUSD=4.99, null where there are none. #}
+{% macro gaming_revenue_digits(column) -%}
+    regexp_substr(
+        {{ column }}, '^[^=]*=\\s*([+-]?([0-9]+\\.?[0-9]*|\\.[0-9]+))\\s*$', 1, 1, 'e', 1
     )
+{%- endmacro %}
+
+
+{# Those digits as a number, null where it has more than ten before the point. #}
+{% macro gaming_revenue(column) -%}
+    try_to_number({{ gaming_revenue_digits(column) }}, 12, 2)
+{%- endmacro %}
+
+
+{# Spins as an exact number, null where they are none that anybody can make. #}
+{% macro gaming_spins(column) -%}
+    {#- Only what is in the bounds is cast: a row may be cast before it is left out. #}
+    {{ within_bounds(column, 0, 1000000000) }}::number(38, 9)
 {%- endmacro %}
 
 
@@ -25,8 +34,12 @@
         when coalesce(trim(transaction_id), '') = '' then 'transaction_id is missing'
         when coalesce(trim(user_id), '') = '' then 'user_id is missing'
         when {{ gaming_moment('timestamp') }} is null then 'timestamp is no moment'
-        when {{ gaming_revenue('revenue') }} is null then 'revenue has no number after ='
-        when {{ gaming_revenue('revenue') }} < 0 then 'revenue is negative'
+        when {{ gaming_revenue_digits('revenue') }} is null then 'revenue has no number after ='
+        when
+            startswith({{ gaming_revenue_digits('revenue') }}, '-')
+            and coalesce({{ gaming_revenue('revenue') }} < 0, true)
+            then 'revenue is negative'
+        when {{ gaming_revenue('revenue') }} is null then 'revenue is above 9999999999.99'
         when {{ gaming_revenue('revenue') }} = 0 then 'revenue is zero'
     end
 {%- endmacro %}
@@ -40,5 +53,8 @@
         when {{ gaming_moment('timestamp') }} is null then 'timestamp is no moment'
         when total_spins is null then 'total_spins is missing'
         when total_spins < 0 then 'total_spins is negative'
+        {#- NaN is greater than every number, here and on an account. #}
+        when {{ gaming_spins('total_spins') }} is null
+            then 'total_spins is above 1000000000 or no number'
     end
 {%- endmacro %}

@@ -1,12 +1,13 @@
 {#
     A quotient of exact numbers, rounded half away from zero. Casting a division would not do: the
-    local warehouse divides in floating point, where 2.01 / 2 is a little less than 1.005.
+    local warehouse divides in floating point, where 2.01 / 2 is a little less than 1.005. An account
+    rounds the quotient too, to the six decimals of the numerator and six more.
 #}
 {% macro rounded_ratio(numerator, denominator, decimals) -%}
     {%- set scale = 10 ** decimals -%}
     (
         sign({{ numerator }}) * floor(
-            ({{ 2 * scale }} * abs({{ numerator }}) + {{ denominator }})
+            ({{ 2 * scale }} * abs(({{ numerator }})::number(38, 6)) + {{ denominator }})::number(38, 6)
             / nullif(2 * {{ denominator }}, 0)
         ) / {{ scale }}
     )::number(38, {{ decimals }})

@@ -15,7 +15,7 @@ QUESTIONS = {
             avg(lifetime_value)::number(38, 0) as "Lifetime value each"
         from {mart}.mart_customer_summary
         group by rfm_segment
-        order by avg(lifetime_value) desc
+        order by avg(lifetime_value)::number(38, 6) desc
         limit 3
     """,
     "Where do deliveries arrive late most often?": """
@@ -26,7 +26,7 @@ QUESTIONS = {
         from {mart}.mart_orders
         where receipt_date is not null
         group by customer_region
-        order by count_if(is_late) / count(*) desc
+        order by (count_if(is_late) / count(*))::number(38, 6) desc
         limit 3
     """,
     "Which nations bring the most net revenue?": """

@@ -233,10 +233,9 @@ def _first_fault(*faults: tuple[pl.Expr, str]) -> pl.Expr:
 
 
 def _judged_purchases(rows: pl.DataFrame) -> pl.DataFrame:
+    digits = pl.col("revenue").str.extract(_AMOUNT, 1)
     amount = (
-        pl.col("revenue")
-        .str.extract(_AMOUNT, 1)
-        .cast(pl.Decimal(38, 20), strict=False)
+        digits.cast(pl.Decimal(38, 20), strict=False)
         # A cast would round to the even neighbour; SQL rounds half up.
         .round(2, mode="half_away_from_zero")
         # Null with more than ten digits before the point.
@@ -247,8 +246,12 @@ def _judged_purchases(rows: pl.DataFrame) -> pl.DataFrame:
             (_is_blank("transaction_id"), "transaction_id is missing"),
             (_is_blank("user_id"), "user_id is missing"),
             (pl.col("timestamp").is_null(), "timestamp is no moment"),
-            (pl.col("amount").is_null(), "revenue has no number after ="),
-            (pl.col("amount") < 0, "revenue is negative"),
+            (digits.is_null(), "revenue has no number after ="),
+            (
+                digits.str.starts_with("-") & (pl.col("amount") < 0).fill_null(value=True),
+                "revenue is negative",
+            ),
+            (pl.col("amount").is_null(), "revenue is above 9999999999.99"),
             (pl.col("amount") == 0, "revenue is zero"),
         ).alias("reason")
     )
@@ -265,8 +268,11 @@ def _judged_spins(rows: pl.DataFrame) -> pl.DataFrame:
             (_is_blank("country"), "country is missing"),
             (pl.col("timestamp").is_null(), "timestamp is no moment"),
             (_is_blank("total_spins"), "total_spins is missing"),
-            (pl.col("spins").is_null(), "total_spins is no number"),
             (pl.col("negative"), "total_spins is negative"),
+            (
+                (pl.col("spins") > 1_000_000_000).fill_null(value=True),
+                "total_spins is above 1000000000 or no number",
+            ),
         ).alias("reason")
     )
 

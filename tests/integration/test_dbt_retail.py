@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -82,6 +82,11 @@ EXPECTED = [
 ]
 
 
+def by_hand(day: int) -> str:
+    """The name of a day's file of sales by hand."""
+    return f"by_hand_{retail.START + timedelta(days=day)}.parquet"
+
+
 class Shop(DbtRuns):
     """The models, with the days that are delivered to them."""
 
@@ -101,7 +106,7 @@ class Shop(DbtRuns):
 
     def deliver(self, day: int) -> None:
         retail.deliver(retail.START + timedelta(days=day), SIZES, landing=self.landing)
-        self.deliver_by_hand(f"by_hand_{day}.parquet", BY_HAND[day])
+        self.deliver_by_hand(by_hand(day), BY_HAND[day])
         assert self.load()
 
     def deliver_by_hand(self, name: str, rows: list[Row]) -> None:
@@ -293,9 +298,12 @@ def test_quality_is_kept_for_every_delivery(shop: Shop) -> None:
     assert shop.rows(
         f"select table_name, count(distinct load_id), count(*) from {quality} group by 1 order by 1"
     ) == [("customers", 3, 27), ("products", 3, 27), ("transactions", 6, 66)]
-    first = pl.read_parquet(
-        next((shop.landing / "archive/retail/transactions").glob("*_2025-01-01.parquet"))
-    )
+    archived = (shop.landing / "archive/retail/transactions").iterdir()
+    [first] = [
+        pl.read_parquet(file)
+        for file in archived
+        if file.name.endswith("transactions_2025-01-01.parquet")
+    ]
     for column in ("transaction_id", "product_category", "amount"):
         values = first[column].drop_nulls()
         repeats = len(values) - values.n_unique()
@@ -305,7 +313,8 @@ def test_quality_is_kept_for_every_delivery(shop: Shop) -> None:
             column,
         ) == [(len(first), first[column].null_count(), values.n_unique(), repeats)]
     assert shop.rows(
-        f"select null_count, duplicate_count from {quality} where source_file = 'by_hand_0.parquet'"
+        f"select null_count, duplicate_count from {quality}"
+        " where source_file = 'by_hand_2025-01-01.parquet'"
         " and column_name in ('transaction_id', 'transacted_at') order by column_position"
     ) == [(0, 1), (1, 1)]
 
@@ -318,16 +327,23 @@ def test_without_news_nothing_is_written(shop: Shop) -> None:
     assert shop.differences() == {}
 
 
-def test_a_file_that_comes_again_takes_its_rows_back(shop: Shop) -> None:
+def test_a_file_that_comes_again_replaces_its_day_alone(shop: Shop) -> None:
     quality = shop.rows(f"select * from {shop.table(QUALITY)}")
+    of_last_day = ["int_retail__customers_enriched", "int_retail__products"]
+    shop.remember(of_last_day)
     # Of the third day nothing by hand is left but a new sale: 1 is completed and 2 is 20.01 again.
-    shop.deliver_by_hand("by_hand_2.parquet", [sale(8, "completed", "1.00")])
-    # The first day is delivered again without sale 7.
-    shop.deliver_by_hand("by_hand_0.parquet", BY_HAND[0][:7])
-    for file in load_source(
-        load_domain("retail").source("transactions"), landing=shop.landing
-    ).files:
-        assert file.status == "loaded"
+    shop.deliver_by_hand(by_hand(2), [sale(8, "completed", "1.00")])
+    # The first day is delivered again: 3 is worth something, 7 was none, and of customers and
+    # products there is one each.
+    first_day = [row for row in BY_HAND[0][:7] if row["transaction_id"] != "HAND_3"]
+    shop.deliver_by_hand(by_hand(0), [*first_day, sale(3, "completed", "3.00")])
+    for source in ("customers", "products"):
+        name = f"{source}_{retail.START}.parquet"
+        archived = next((shop.landing / "archive/retail" / source).glob(f"*{name}"))
+        pl.read_parquet(archived).head(1).write_parquet(shop.landing / "retail" / source / name)
+    # Its name tells no day, so that it is of the day on which it is loaded.
+    shop.deliver_by_hand("late_sales.parquet", [sale(9, "completed", "9.00")])
+    assert shop.load() == 1 + 7 + 2 + 1
     done = shop.run()
     assert done.success, done.output
     rows: dict[str, tuple[str, Decimal | None]] = {
@@ -337,14 +353,20 @@ def test_a_file_that_comes_again_takes_its_rows_back(shop: Shop) -> None:
             " where transaction_id like 'HAND%'"
         )
     }
-    assert sorted(rows) == [f"HAND_{number}" for number in (1, 2, 3, 4, 5, 6, 8)]
-    # What came last counts: the first day's file, delivered again, says pending.
-    assert rows["HAND_1"] == ("pending", Decimal("10.00"))
+    assert sorted(rows) == [f"HAND_{number}" for number in (1, 2, 3, 4, 5, 6, 8, 9)]
+    # The second day says completed, and the first, though loaded after it, is over.
+    assert rows["HAND_1"] == ("completed", Decimal("10.00"))
     assert rows["HAND_2"] == ("completed", Decimal("20.01"))
+    assert rows["HAND_3"] == ("completed", Decimal("3.00"))
     assert rows["HAND_8"] == ("completed", Decimal("1.00"))
-    # The reports of the replaced files stay, two are added.
+    assert shop.differences(of_last_day) == {}
+    assert shop.rows(
+        "select distinct business_day, loaded_at::date"
+        f" from {shop.table('stg_retail__transactions')} where source_file = 'late_sales.parquet'"
+    ) == [(datetime.now(UTC).date(),) * 2]
+    # The reports of the replaced files stay, five are added.
     now = shop.rows(f"select * from {shop.table(QUALITY)}")
-    assert len(now) == len(quality) + 2 * 11
+    assert len(now) == len(quality) + 3 * 11 + 2 * 9
     assert set(quality) <= set(now)
 
 
@@ -360,8 +382,8 @@ def test_the_history_measured_anew_is_the_same(shop: Shop) -> None:
     assert shop.dbt("run", "--select", QUALITY).success
     measured = shop.rows(f"select * from {shop.table(QUALITY)}")
     kept = shop.rows(f"select * from {QUALITY}__before")
-    # The two files that were replaced are not there to be measured.
-    assert len(measured) == len(kept) - 2 * 11
+    # The four files that were replaced are not there to be measured.
+    assert len(measured) == len(kept) - 2 * 11 - 2 * 9
     assert set(measured) <= set(kept)
 
 

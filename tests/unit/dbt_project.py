@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -65,3 +66,15 @@ def dbt(command: str, project: Path, target: Path, *arguments: str, **environmen
 
 def parse(project: Path, target: Path, **environment: str) -> Outcome:
     return dbt("parse", project, target, **environment)
+
+
+def compiled(folder: Path) -> Node:
+    """The manifest of the whole project with all its SQL, incremental models as in a later run."""
+    project = folder / "dbt"
+    shutil.copytree(PROJECT, project)
+    # dbt's own asks the warehouse.
+    (project / "macros" / "is_incremental.sql").write_text(
+        "{% macro is_incremental() %}{{ return(true) }}{% endmacro %}"
+    )
+    options = ("--no-introspect", "--no-populate-cache", *EVERYTHING)
+    return dbt("compile", project, folder / "target", *options).manifest

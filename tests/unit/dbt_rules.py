@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from tests.unit.quotients import loose_quotients
+
 Node = dict[str, Any]
 Rule = Callable[["Graph"], Iterator[str]]
 
@@ -97,6 +99,13 @@ class Graph:
             if test["test_metadata"]["name"] == "unique_combination"
         ]
         return any(key <= never_null for key in keys)
+
+    def rests_on_account_usage(self, node: Node) -> bool:
+        """Whether it is made of what the account tells of itself, which is a year's."""
+        return any(
+            self.sources[source]["database"].upper() == "SNOWFLAKE"
+            for source in self.source_parents(node)
+        ) or any(self.rests_on_account_usage(parent) for parent in self.node_parents(node))
 
     def view_chain(self, node: Node) -> int:
         """How many views stand on one another, this one on top."""
@@ -315,6 +324,34 @@ def an_exposure_rests_on_tables(graph: Graph) -> Iterator[str]:
             node = graph.nodes.get(parent)
             if node is None or node["config"]["materialized"] not in {"table", "incremental"}:
                 yield f"{exposure['name']} on {parent.split('.')[-1]}"
+
+
+# -- the same answer everywhere --------------------------------------------------------------------
+
+
+@rule
+def a_quotient_is_used_to_the_decimals_it_has(graph: Graph) -> Iterator[str]:
+    """On an account; cast the numerator to more, or the quotient to fewer. See quotients.py."""
+    for node in [*graph.nodes.values(), *graph.tests]:
+        for quotient in loose_quotients(node.get("compiled_code") or ""):
+            yield f"{node['name']}: {quotient}"
+
+
+# -- history ---------------------------------------------------------------------------------------
+
+
+@rule
+def what_cannot_be_built_again_is_permanent(graph: Graph) -> Iterator[str]:
+    """Snapshots, models that no full refresh rebuilds, and those that outlive what they are of."""
+    for node in graph.nodes.values():
+        config = node["config"]
+        accumulates = node["resource_type"] == "snapshot" or (
+            config["materialized"] == "incremental"
+            and (config.get("full_refresh") is False or graph.rests_on_account_usage(node))
+        )
+        # Nothing said is transient, to dbt's adapter.
+        if accumulates and config.get("transient") is not False:
+            yield node["name"]
 
 
 # -- governance ------------------------------------------------------------------------------------

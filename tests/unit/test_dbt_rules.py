@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import copy
 
 import pytest
 
-from tests.unit.dbt_project import EVERYTHING, PROJECT, dbt, parse
+from tests.unit.dbt_project import PROJECT, compiled, dbt
 from tests.unit.dbt_rules import RULES, Graph
 
 WAIVERS = {
@@ -53,7 +53,7 @@ WAIVERS = {
 
 @pytest.fixture(scope="module")
 def graph(tmp_path_factory: pytest.TempPathFactory) -> Graph:
-    return Graph(dbt("parse", PROJECT, tmp_path_factory.mktemp("dbt"), *EVERYTHING).manifest)
+    return Graph(compiled(tmp_path_factory.mktemp("dbt")))
 
 
 @pytest.mark.parametrize("name", RULES)
@@ -80,7 +80,9 @@ def test_there_is_something_to_look_at(graph: Graph) -> None:
 # -- a project that breaks every rule --------------------------------------------------------------
 
 SQL = {
-    "staging/shop/stg_shop__fct_a": "select * from {{ source('shop', 'a') }}",
+    "staging/shop/stg_shop__fct_a": (
+        "select (one / two)::number(38, 10) as share from {{ source('shop', 'a') }}"
+    ),
     "staging/shop/stg_shop__fct_b": "select * from {{ source('shop', 'a') }}",
     "staging/shop/stg_shop__fct_c": (
         "select * from {{ source('shop', 'b') }} join {{ source('shop', 'c') }}"
@@ -139,6 +141,8 @@ exposures:
 models:
   - name: mart_leaf
     config: {access: public}
+  - name: mart_other_leaf
+    config: {materialized: incremental, full_refresh: false}
 """
 BROKEN = {
     "a_source_is_not_joined_to_a_model": {"stg_shop__fct_c"},
@@ -168,6 +172,8 @@ BROKEN = {
     },
     "views_do_not_pile_up": {"int_shop__d", "mart_wide"},
     "an_exposure_rests_on_tables": {"board on int_shop__a"},
+    "what_cannot_be_built_again_is_permanent": {"mart_other_leaf"},
+    "a_quotient_is_used_to_the_decimals_it_has": {"stg_shop__fct_a: one / two"},
     "an_exposure_rests_on_public_models": {"board on int_shop__a"},
     "a_public_model_has_a_contract": {"mart_leaf"},
     "marts_are_public_and_nothing_else_is": {"mart_wide", "mart_other_leaf"},
@@ -191,7 +197,8 @@ def broken(tmp_path_factory: pytest.TempPathFactory) -> Graph:
         "name: shop\nprofile: firn\nvars: {table: raw.shop.orders}\n"
     )
     (project / "profiles.yml").write_text((PROJECT / "profiles.yml").read_text())
-    return Graph(parse(project, Path(project / "target")).manifest)
+    options = ("--no-introspect", "--no-populate-cache")
+    return Graph(dbt("compile", project, project / "target", *options).manifest)
 
 
 @pytest.mark.parametrize("name", RULES)
@@ -202,3 +209,17 @@ def test_the_rule_finds_what_breaks_it(name: str, broken: Graph) -> None:
     else:
         assert found == BROKEN[name]
     assert found
+
+
+def test_history_of_every_kind_is_found(graph: Graph) -> None:
+    nodes = copy.deepcopy(graph.nodes)
+    for node in nodes.values():
+        node["config"]["transient"] = None
+    unsettled = Graph(
+        {"nodes": nodes, "sources": graph.sources, "exposures": {}},
+    )
+    assert set(RULES["what_cannot_be_built_again_is_permanent"](unsettled)) == {
+        *(snapshot["name"] for snapshot in graph.of_kind("snapshot")),
+        "mart_platform__costs_daily",
+        "mart_retail__data_quality",
+    }

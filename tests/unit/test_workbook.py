@@ -145,6 +145,7 @@ def test_the_number_after_the_sign_is_the_revenue(
 
 
 NO_NUMBER = "revenue has no number after ="
+NO_SPINS = "total_spins is above 1000000000 or no number"
 
 
 @pytest.mark.parametrize(
@@ -161,15 +162,17 @@ NO_NUMBER = "revenue has no number after ="
         ("Purchases", (at("10:00"), "U1", "a=b=4.99", "T"), NO_NUMBER),
         ("Purchases", (at("10:00"), "U1", "a=4,99", "T"), NO_NUMBER),
         ("Purchases", (at("10:00"), "U1", "a=1e3", "T"), NO_NUMBER),
-        ("Purchases", (at("10:00"), "U1", "a=12345678901", "T"), NO_NUMBER),
+        ("Purchases", (at("10:00"), "U1", "a=12345678901", "T"), "revenue is above 9999999999.99"),
         ("Purchases", (at("10:00"), "U1", "a=-0.01", "T"), "revenue is negative"),
+        ("Purchases", (at("10:00"), "U1", "a=-12345678901", "T"), "revenue is negative"),
         ("Purchases", (at("10:00"), "U1", "a=0.001", "T"), "revenue is zero"),
         ("Spins Hourly", (at("10:00"), "", "US", 1), "user_id is missing"),
         ("Spins Hourly", (at("10:00"), "U1", None, 1), "country is missing"),
         ("Spins Hourly", (None, "U1", "US", 1), "timestamp is no moment"),
         ("Spins Hourly", (at("10:00"), "U1", "US", None), "total_spins is missing"),
-        ("Spins Hourly", (at("10:00"), "U1", "US", "many"), "total_spins is no number"),
-        ("Spins Hourly", (at("10:00"), "U1", "US", 1e30), "total_spins is no number"),
+        ("Spins Hourly", (at("10:00"), "U1", "US", "many"), NO_SPINS),
+        ("Spins Hourly", (at("10:00"), "U1", "US", 1e30), NO_SPINS),
+        ("Spins Hourly", (at("10:00"), "U1", "US", 1_000_000_001), NO_SPINS),
         ("Spins Hourly", (at("10:00"), "U1", "US", -1e-12), "total_spins is negative"),
     ],
 )

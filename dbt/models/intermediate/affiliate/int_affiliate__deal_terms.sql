@@ -30,6 +30,15 @@ terms as (
     from clicks_apart
 ),
 
+-- Below 100,000, so that a day's clicks times the term stay a number.
+amounts as (
+    select
+        *,
+        try_to_number(click_term, 15, 10) as click_amount,
+        try_to_number(event_term, 15, 10) as event_amount
+    from terms
+),
+
 final as (
     select
         -- ids
@@ -40,12 +49,14 @@ final as (
         comments,
 
         -- terms
-        iff(is_fixed_at_zero, 0, coalesce(event_term, '0')::number(38, 10))::number(38, 10)
-            as added_per_event,
-        iff(is_fixed_at_zero, 0, coalesce(click_term, '0')::number(38, 10))::number(38, 10)
-            as added_per_click,
-        is_fixed_at_zero or other_terms = '' or event_term is not null as is_understood
-    from terms
+        iff(is_fixed_at_zero, 0, coalesce(event_amount, 0))::number(38, 10) as added_per_event,
+        iff(is_fixed_at_zero, 0, coalesce(click_amount, 0))::number(38, 10) as added_per_click,
+        is_fixed_at_zero
+        or (
+            (other_terms = '' or event_amount is not null)
+            and (click_term is null or click_amount is not null)
+        ) as is_understood
+    from amounts
 )
 
 select * from final

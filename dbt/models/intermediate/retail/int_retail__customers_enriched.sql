@@ -4,9 +4,12 @@ delivered as (
     select * from {{ ref('stg_retail__customers') }}
 ),
 
+-- A correction of an earlier day, which is loaded later, is not what holds today.
 latest_load as (
-    select max(load_id) as load_id
+    select load_id
     from delivered
+    group by load_id
+    qualify row_number() over (order by max(business_day) desc, load_id desc) = 1
 ),
 
 latest as (

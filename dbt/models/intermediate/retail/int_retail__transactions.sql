@@ -28,17 +28,13 @@ known as (
 ),
 
 -- Of a file that was delivered again under its name, the rows of before are not there any more.
-replaced as (
+looked_at as (
     select transaction_id
     from known
     where load_id not in (select delivered.load_id from delivered)
-),
-
-{% endif -%}
-candidates as (
-    select *
+    union distinct
+    select transaction_id
     from delivered
-    {%- if looks_back %}
     where
         loaded_at >= (
             select
@@ -49,7 +45,15 @@ candidates as (
                 )
             from known
         )
-        or transaction_id in (select replaced.transaction_id from replaced)
+),
+
+{% endif -%}
+-- All that was delivered of a transaction: what was loaded last may be of an earlier day.
+candidates as (
+    select *
+    from delivered
+    {%- if looks_back %}
+    where transaction_id in (select looked_at.transaction_id from looked_at)
     {%- endif %}
 ),
 
@@ -59,7 +63,7 @@ latest as (
     qualify
         row_number() over (
             partition by transaction_id
-            order by load_id desc, row_number_in_file desc
+            order by business_day desc, load_id desc, row_number_in_file desc
         ) = 1
 ),
 

@@ -13,13 +13,32 @@ span as (
     from events
 ),
 
-days as (
-    select dateadd(day, step.value::integer, span.first_date)::date as event_date
+-- Year by year: the days of some thousand years are more than an array holds.
+years as (
+    select
+        date_from_parts(step.value::integer, 1, 1) as first_day,
+        date_from_parts(step.value::integer, 12, 31) as last_day
     from
         span,
         lateral flatten(
-            input => array_generate_range(0, datediff(day, span.first_date, span.last_date) + 1)
+            input => array_generate_range(year(span.first_date), year(span.last_date) + 1)
         ) as step
+),
+
+all_days as (
+    select dateadd(day, step.value::integer, years.first_day)::date as event_date
+    from
+        years,
+        lateral flatten(
+            input => array_generate_range(0, datediff(day, years.first_day, years.last_day) + 1)
+        ) as step
+),
+
+days as (
+    select all_days.event_date
+    from all_days
+    inner join span
+        on all_days.event_date between span.first_date and span.last_date
 ),
 
 final as (

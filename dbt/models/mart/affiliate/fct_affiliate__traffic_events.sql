@@ -27,7 +27,8 @@ final as (
         signups::number(38, 0) as signups,
         day_clicks,
         day_event_count::number(38, 0) as day_event_count,
-        (day_clicks / day_event_count)::number(38, 10) as click_share,
+        -- Six decimals before the division, so that ten of the quotient are right.
+        (day_clicks::number(38, 6) / day_event_count)::number(38, 10) as click_share,
 
         -- times
         event_at,

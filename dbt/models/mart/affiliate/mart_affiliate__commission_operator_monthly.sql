@@ -24,7 +24,9 @@ operator_days as (
         operator_key,
         marketing_source_key,
         event_date,
-        (max(day_clicks) * count(*) / max(day_event_count))::number(38, 10) as clicks
+        -- Six decimals before the division, so that ten of the quotient are right.
+        (max(day_clicks)::number(38, 6) * count(*) / max(day_event_count))::number(38, 10)
+            as clicks
     from events
     where operator_key is not null
     group by

@@ -28,7 +28,8 @@ differences as (
     left join source_days as yesterday
         on
             today.marketing_source = yesterday.marketing_source
-            and today.event_date = dateadd(day, 1, yesterday.event_date)
+            -- Not a day after yesterday: after the last day of 9999 there is none.
+            and yesterday.event_date = dateadd(day, -1, today.event_date)
 ),
 
 final as (

@@ -38,7 +38,8 @@ differences as (
     left join operator_days as yesterday
         on
             today.operator_key = yesterday.operator_key
-            and today.event_date = dateadd(day, 1, yesterday.event_date)
+            -- Not a day after yesterday: after the last day of 9999 there is none.
+            and yesterday.event_date = dateadd(day, -1, today.event_date)
 ),
 
 operator_months as (

@@ -17,9 +17,13 @@ operator_days as (
         sum(signups) as signups,
         sum(raw_earnings) as raw_earnings,
         sum(raw_earnings + added_per_event) as event_commission,
-        (max(day_clicks) * count(*) / max(day_event_count))::number(38, 10) as clicks,
-        (max(day_clicks) * count(*) * max(added_per_click) / max(day_event_count))::number(38, 10)
-            as click_commission
+        -- Six decimals before the division, so that ten of the quotient are right.
+        (max(day_clicks)::number(38, 6) * count(*) / max(day_event_count))::number(38, 10)
+            as clicks,
+        (
+            (max(day_clicks) * count(*) * max(added_per_click))::number(38, 10)
+            / max(day_event_count)
+        )::number(38, 10) as click_commission
     from events
     where operator is not null
     group by

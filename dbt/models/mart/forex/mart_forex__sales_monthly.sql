@@ -36,7 +36,8 @@ final as (
         )::number(38, 4) as revenue_growth
     from months as this_month
     left join months as month_before
-        on this_month.sales_month = dateadd('month', 1, month_before.sales_month)
+        -- Not a month after the one before: after the last of 9999 there is none.
+        on month_before.sales_month = dateadd('month', -1, this_month.sales_month)
 )
 
 select * from final

@@ -82,7 +82,7 @@ with_totals as (
 with_shares as (
     select
         *,
-        (choice_revenue / nullif(kind_revenue, 0))::number(38, 10) as overall_share
+        (choice_revenue::number(38, 6) / nullif(kind_revenue, 0))::number(38, 10) as overall_share
     from with_totals
 ),
 
@@ -107,7 +107,8 @@ final as (
         (revenue_share / nullif(overall_share, 0))::number(38, 4) as preference_index,
         rank() over (
             partition by customer_nation, choice_kind
-            order by revenue_share / nullif(overall_share, 0) desc
+            order by
+                (revenue_share::number(38, 10) / nullif(overall_share, 0))::number(38, 10) desc
         ) as preference_rank
     from with_shares
 )

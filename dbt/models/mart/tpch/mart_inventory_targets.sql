@@ -27,7 +27,7 @@ demand as (
     select
         part_key,
         supplier_key,
-        sum(quantity)::double as quantity,
+        sum(quantity) as quantity,
         sum(power(quantity, 2)) as squared_quantity
     from demand_by_day
     group by part_key, supplier_key
@@ -50,13 +50,13 @@ joined as (
         supplier_parts.available_quantity,
         lead_times.lead_time_days,
         lead_times.lead_time_deviation,
-        coalesce(demand.quantity / observed.day_count, 0)::number(38, 6) as demand_per_day,
+        coalesce(demand.quantity::double / observed.day_count, 0)::number(38, 6) as demand_per_day,
         -- Days without demand count as 0: they are in the number of days and not in the sums.
         coalesce(
             sqrt(
                 greatest(
-                    demand.squared_quantity / observed.day_count
-                    - power(demand.quantity / observed.day_count, 2),
+                    demand.squared_quantity::double / observed.day_count
+                    - power(demand.quantity::double / observed.day_count, 2),
                     0
                 )
             ),

@@ -55,7 +55,7 @@ compared as (
         count(*) over (partition by orders.customer_key, orders.order_date) as orders_of_day,
         avg(orders.order_total) over ()::number(38, 2) as average_total,
         (
-            (orders.order_total - avg(orders.order_total) over ())
+            (orders.order_total - (avg(orders.order_total) over ())::number(38, 6))
             / nullif(stddev_pop(orders.order_total) over (), 0)
         )::number(38, 4) as deviations
     from orders
@@ -68,11 +68,11 @@ findings as (
         order_key,
         'total differs from lines' as rule,
         total_difference as observed_value,
-        {{ var('tpch_anomaly_cents_per_line') }} * line_count / 100 as limit_value,
+        {{ var('tpch_anomaly_cents_per_line') }} * line_count * 0.01 as limit_value,
         'The order total is ' || order_total::varchar || ' US dollars, its lines come to '
         || gross_price::varchar || '.' as explanation
     from compared
-    where total_difference > {{ var('tpch_anomaly_cents_per_line') }} * line_count / 100
+    where total_difference > {{ var('tpch_anomaly_cents_per_line') }} * line_count * 0.01
     union all
     select
         order_key,

@@ -8,20 +8,13 @@ supplier_parts as (
     select * from {{ ref('int_tpch__supplier_parts') }}
 ),
 
-with_part_sums as (
-    select
-        *,
-        sum(quantity_ordered) over (partition by part_key) as part_quantity_ordered
-    from supplier_parts
-),
-
 with_shares as (
     select
         *,
-        quantity_ordered / nullif(part_quantity_ordered, 0) as quantity_share,
+        {{ share_of_total('quantity_ordered', within='part_key') }} as quantity_share,
         row_number() over (partition by part_key order by quantity_ordered desc, supplier_key asc)
             as quantity_rank
-    from with_part_sums
+    from supplier_parts
 ),
 
 main_suppliers as (

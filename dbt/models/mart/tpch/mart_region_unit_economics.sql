@@ -20,8 +20,9 @@ customers_by_region as (
         sum(lifetime_value)::number(38, 2) as lifetime_value,
         sum(lifetime_margin)::number(38, 4) as lifetime_margin,
         -- First order to the present day, which is the last order and the days since it.
-        avg(datediff('day', first_order_date, last_order_date) + days_since_last_order)
-            as average_days_known
+        avg(
+            datediff('day', first_order_date, last_order_date) + days_since_last_order
+        )::number(38, 6) as average_days_known
     from customers
     group by customer_region
 ),

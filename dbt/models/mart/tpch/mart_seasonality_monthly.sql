@@ -56,23 +56,27 @@ compared_with_year as (
         case
             when is_year_complete
                 then
-                    (order_count / day_count)::number(38, 10)
-                    / (year_order_count / year_day_count)::number(38, 10)
-        end as order_ratio,
+                    (order_count::number(38, 6) / day_count)::number(38, 10)
+                    / (year_order_count::number(38, 6) / year_day_count)::number(38, 10)
+        end::number(38, 10) as order_ratio,
         case
             when is_year_complete and year_margin_amount > 0
                 then
-                    (margin_amount / day_count)::number(38, 10)
-                    / nullif((year_margin_amount / year_day_count)::number(38, 10), 0)
-        end as margin_ratio
+                    (margin_amount::number(38, 6) / day_count)::number(38, 10)
+                    / nullif(
+                        (year_margin_amount::number(38, 6) / year_day_count)::number(38, 10), 0
+                    )
+        end::number(38, 10) as margin_ratio
     from with_year
 ),
 
 with_season as (
     select
         *,
-        avg(order_ratio) over (partition by month_of_year) as order_index,
-        avg(margin_ratio) over (partition by month_of_year) as margin_index
+        (avg(order_ratio::number(38, 10)) over (partition by month_of_year))::number(38, 10)
+            as order_index,
+        (avg(margin_ratio::number(38, 10)) over (partition by month_of_year))::number(38, 10)
+            as margin_index
     from compared_with_year
 ),
 

@@ -41,8 +41,8 @@ renamed as (
 
         -- numbers
         coalesce(raw_earnings, 0)::number(38, 10) as raw_earnings,
-        visits,
-        signups,
+        {{ within_bounds('visits') }} as visits,
+        {{ within_bounds('signups') }} as signups,
 
         -- times
         coalesce(date, {{ file_day() }})::timestamp_ntz as event_at,

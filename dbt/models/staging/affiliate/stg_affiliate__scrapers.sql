@@ -40,7 +40,7 @@ renamed as (
 
         -- numbers
         coalesce(total_earnings, 0)::number(38, 10) as total_earnings,
-        visits,
+        {{ within_bounds('visits') }} as visits,
 
         -- times
         coalesce(date, {{ file_day() }})::timestamp_ntz as event_at,

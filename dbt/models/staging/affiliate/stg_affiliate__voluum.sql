@@ -37,7 +37,7 @@ renamed as (
         {{ trimmed('voluum_brand') }} as voluum_brand,
 
         -- numbers
-        clicks,
+        {{ within_bounds('clicks', 0) }} as clicks,
 
         -- times
         coalesce(date, {{ file_day() }})::timestamp_ntz as event_at,

@@ -30,7 +30,7 @@ usable as (
         country,
 
         -- numbers
-        total_spins::number(38, 9) as spins,
+        {{ gaming_spins('total_spins') }} as spins,
 
         -- times
         {{ gaming_moment('timestamp') }} as spun_at,

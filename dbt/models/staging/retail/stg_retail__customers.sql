@@ -16,8 +16,8 @@ renamed as (
         nullif(trim(city), '') as city,
 
         -- numbers
-        age,
-        total_orders,
+        {{ within_bounds('age', 0, 150) }} as age,
+        {{ within_bounds('total_orders', 0) }} as total_orders,
         total_spent,
 
         -- dates
@@ -25,6 +25,7 @@ renamed as (
 
         -- delivery
         _source_file as source_file,
+        {{ retail_business_day() }} as business_day,
         _row_number as row_number_in_file,
         _load_id as load_id,
         _loaded_at as loaded_at

@@ -16,7 +16,7 @@ renamed as (
 
         -- numbers
         price,
-        stock_quantity,
+        {{ within_bounds('stock_quantity') }} as stock_quantity,
         weight_kg,
 
         -- dates
@@ -27,6 +27,7 @@ renamed as (
 
         -- delivery
         _source_file as source_file,
+        {{ retail_business_day() }} as business_day,
         _row_number as row_number_in_file,
         _load_id as load_id,
         _loaded_at as loaded_at

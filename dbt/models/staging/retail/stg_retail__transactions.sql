@@ -30,6 +30,7 @@ renamed as (
 
         -- delivery
         _source_file as source_file,
+        {{ retail_business_day() }} as business_day,
         _row_number as row_number_in_file,
         _load_id as load_id,
         _loaded_at as loaded_at
