@@ -317,10 +317,9 @@ def _skipping(first: int, count: int, gaps: np.ndarray) -> np.ndarray:
 
 def _without_blank(part: pa.Table, numbers: np.ndarray, text: CheckedCsv) -> Chunk:
     """Without the empty lines, which are no rows."""
-    if not text.blank or not len(numbers):
+    if not len(numbers):
         return Chunk(part, numbers)
-    blank = np.isin(numbers, np.array(text.blank))
-    text.blank = [record for record in text.blank if record > numbers[-1]]
+    blank = np.isin(numbers, text.blank_up_to(int(numbers[-1])))
     if not blank.any():
         return Chunk(part, numbers)
     return Chunk(part.filter(pa.array(~blank)), numbers[~blank])
@@ -443,7 +442,7 @@ class _Layout:
         """
         group, most = self._metadata.row_group(number), self._source.chunk_rows
         texts = {place: group.column(place) for place in self._texts}
-        sizes = {place: text.total_uncompressed_size for place, text in texts.items()}
+        sizes = {place: max(text.total_uncompressed_size, 0) for place, text in texts.items()}
         rows = BYTES // (self._fixed + sum(sizes.values()))
         if rows < min(most, group.num_rows):
             mean = {place: size // max(group.num_rows, 1) for place, size in sizes.items()}
@@ -478,8 +477,8 @@ class _Layout:
         if length > self._source.max_row_bytes:
             name = next(name for name, known in self._places.items() if known == place)
             raise RefusedError(
-                f"it holds a text of {length:,} bytes: shorten it, or raise max_row_bytes, which "
-                f"is {self._source.max_row_bytes:,}.",
+                f"it holds a text of {length:,} bytes or more: shorten it, or raise max_row_bytes, "
+                f"which is {self._source.max_row_bytes:,}.",
                 column=shown(name),
             )
 
