@@ -269,26 +269,28 @@ def _numbered(
     record, delivered = 1, 0
     waiting: list[pa.RecordBatch] = []
     for batch in _with_end(reader):
+        # Of bad rows the text is kept, so that many long ones must not wait for good ones.
+        flush = batch is None or sum(len(bad.text) for bad in malformed) > BYTES // 4
         if batch is not None:
             waiting.append(batch)
             rows = sum(part.num_rows for part in waiting)
             size = sum(part.nbytes for part in waiting)
-            if rows < source.chunk_rows and size < BYTES:
+            if rows < source.chunk_rows and size < BYTES and not flush:
                 continue
         if not waiting and not malformed:
             break
         table = pa.Table.from_batches(waiting, reader.schema)
         waiting = []
-        while table.num_rows or (batch is None and malformed):
+        while table.num_rows or (flush and malformed):
             count = min(source.chunk_rows, table.num_rows)
-            if batch is not None and count < source.chunk_rows and table.nbytes < BYTES:
+            if not flush and count < source.chunk_rows and table.nbytes < BYTES:
                 waiting = table.to_batches()
                 break
             part, table = table.slice(0, count), table.slice(count)
             gaps = np.array([bad.row for bad in malformed], np.int64)
             numbers = _skipping(record, count, gaps)
             last = int(numbers[-1]) if count else int(gaps[-1])
-            if batch is None and not table.num_rows:
+            if flush and not table.num_rows:
                 last = max([last, *gaps.tolist()])
             here = [bad for bad in malformed if bad.row <= last]
             del malformed[: len(here)]

@@ -135,24 +135,35 @@ def parsed(value: pl.Expr, column: Column) -> pl.Expr:
             yes, no = ["true", "t", "yes", "y", "1"], ["false", "f", "no", "n", "0"]
             return pl.when(lower.is_in(yes)).then(True).when(lower.is_in(no)).then(False)
         case "date":
-            found = pl.coalesce(
-                text.str.to_date(form, strict=False) for form in column.formats or ("%Y-%m-%d",)
-            )
+            found = pl.coalesce(_day(text, form) for form in column.formats or ("%Y-%m-%d",))
         case _:
             found = pl.coalesce(_moment(text, form) for form in column.formats or _ISO)
     # The parser takes years of any length, so that 1/2/24 would be a day of the first century.
     return pl.when(found.dt.year().is_between(*YEARS)).then(found)
 
 
+def _day(text: pl.Expr, form: str) -> pl.Expr:
+    return _unless_ambiguous(text.str.to_date(form, strict=False), text, form)
+
+
+def _unless_ambiguous(found: pl.Expr, text: pl.Expr, form: str) -> pl.Expr:
+    """Where digits stand without a mark between them, none may be left out: what is 2024111?"""
+    if _RUN_OF_DIGITS.search(form) and not _OTHER_CODES.search(form):
+        return pl.when(found.dt.strftime(form) == text).then(found)
+    return found
+
+
 def _moment(text: pl.Expr, form: str) -> pl.Expr:
     """Text as a moment in UTC, where the form says a zone; as it stands, where it says none."""
     found = text.str.to_datetime(form, time_unit="us", strict=False)
     if not _ZONE.search(form.replace("%%", "")):
-        return found
+        return _unless_ambiguous(found, text, form)
     return found.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
 
 
 _ZONE = re.compile("%[:#]*z")
+_RUN_OF_DIGITS = re.compile("%[YymdHMS]%[YymdHMS]")
+_OTHER_CODES = re.compile("%[^YymdHMS]")
 _ISO = [
     "%Y-%m-%d %H:%M:%S%.f",
     "%Y-%m-%dT%H:%M:%S%.f",

@@ -56,13 +56,13 @@ def uncaught(path: Path, source: Source, files: Iterable[tuple[str, bytes]]) -> 
 
 @pytest.mark.campaign
 def test_no_damage_of_a_parquet_file_is_an_exception(tmp_path: Path) -> None:
-    files = damaged_files.damaged_parquet(campaign.SEED, campaign.size(300, 60_000))
+    files = damaged_files.damaged_parquet(campaign.SEED, campaign.size(200, 60_000))
     assert uncaught(tmp_path / "some.parquet", damaged_files.PARQUET, files) == []
 
 
 @pytest.mark.campaign
 def test_no_damage_of_a_csv_file_is_an_exception(tmp_path: Path) -> None:
-    files = damaged_files.damaged_csv(campaign.SEED, campaign.size(150, 30_000))
+    files = damaged_files.damaged_csv(campaign.SEED, campaign.size(80, 30_000))
     assert uncaught(tmp_path / "some.csv", damaged_files.CSV, files) == []
 
 
@@ -113,14 +113,14 @@ def test_odd_parquet_files_are_loaded_rejected_or_refused(tmp_path: Path) -> Non
     assert wrong == {}
 
 
-class _Stranger(Exception):
+class _StrangeError(Exception):
     """What nobody has thought of."""
 
 
 @pytest.mark.parametrize(
     "error",
     [
-        _Stranger("a row\nof the file"),
+        _StrangeError("a row\nof the file"),
         OSError("Couldn't deserialize thrift"),
         OSError(errno.ELOOP, os.strerror(errno.ELOOP)),
         RuntimeError("Symlink loop"),
