@@ -27,6 +27,9 @@ BYTES = 32 * 1024 * 1024
 RAW_TEXT_LIMIT = 10_000
 """Most characters of a bad row that are kept."""
 
+MANY_BAD_ROWS, SHORT_TEXT_LIMIT = 2_000, 250
+"""Of so many bad rows one after the other, the further ones are kept in so many characters."""
+
 MOST_COLUMNS = 2_000
 """A raw table with more is not what anybody meant."""
 
@@ -191,12 +194,14 @@ def _csv_chunks(source: Source, columns: list[Column], text: CheckedCsv) -> Iter
     malformed: list[Malformed] = []
 
     def keep(row: pacsv.InvalidRow) -> str:
+        # They wait here for the good rows before them, of which there may be none.
+        most = RAW_TEXT_LIMIT if len(malformed) < MANY_BAD_ROWS else SHORT_TEXT_LIMIT
         malformed.append(
             Malformed(
                 row.number,
                 f"the row has {row.actual_columns:,} columns where the header has "
                 f"{row.expected_columns:,}",
-                row.text[:RAW_TEXT_LIMIT],
+                row.text[:most],
             )
         )
         if len(malformed) > source.max_rejected_rows:
@@ -269,28 +274,26 @@ def _numbered(
     record, delivered = 1, 0
     waiting: list[pa.RecordBatch] = []
     for batch in _with_end(reader):
-        # Of bad rows the text is kept, so that many long ones must not wait for good ones.
-        flush = batch is None or sum(len(bad.text) for bad in malformed) > BYTES // 4
         if batch is not None:
             waiting.append(batch)
             rows = sum(part.num_rows for part in waiting)
             size = sum(part.nbytes for part in waiting)
-            if rows < source.chunk_rows and size < BYTES and not flush:
+            if rows < source.chunk_rows and size < BYTES:
                 continue
         if not waiting and not malformed:
             break
         table = pa.Table.from_batches(waiting, reader.schema)
         waiting = []
-        while table.num_rows or (flush and malformed):
+        while table.num_rows or (batch is None and malformed):
             count = min(source.chunk_rows, table.num_rows)
-            if not flush and count < source.chunk_rows and table.nbytes < BYTES:
+            if batch is not None and count < source.chunk_rows and table.nbytes < BYTES:
                 waiting = table.to_batches()
                 break
             part, table = table.slice(0, count), table.slice(count)
             gaps = np.array([bad.row for bad in malformed], np.int64)
             numbers = _skipping(record, count, gaps)
             last = int(numbers[-1]) if count else int(gaps[-1])
-            if flush and not table.num_rows:
+            if batch is None and not table.num_rows:
                 last = max([last, *gaps.tolist()])
             here = [bad for bad in malformed if bad.row <= last]
             del malformed[: len(here)]

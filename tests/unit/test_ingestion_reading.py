@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gzip
+import subprocess
+import sys
 from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -19,6 +21,7 @@ from include.ingestion.errors import RefusedError
 from include.ingestion.reading import _skipping, open_file, snake_case
 from include.ingestion.sources import Checks, Column, CsvFormat, ParquetFormat, Source
 from include.ingestion.validation import validate
+from include.warehouse.connection import REPOSITORY
 
 COLUMNS = [
     Column(name="id", nullable=False),
@@ -443,3 +446,123 @@ def test_damaged_parquet_pages_are_refused(tmp_path: Path) -> None:
     file.write_bytes(data)
     with pytest.raises(RefusedError, match="Parquet data is damaged"):
         read(file, parquet())
+
+
+# -- memory ------------------------------------------------------------------------------------
+
+MOST_MEGABYTES = 256
+"""What reading and validating a file may take, beyond what a process takes that does nothing."""
+
+MEASURE = """
+import pathlib, re, sys
+from tests.unit.test_ingestion_damaged import outcome
+from include.ingestion.sources import Source
+
+def peak():
+    # Not getrusage: its peak begins with that of the process that started this one.
+    status = pathlib.Path("/proc/self/status").read_text()
+    return int(re.search(r"VmHWM:\\s+(\\d+) kB", status)[1]) // 1024
+
+source = Source.model_validate_json(sys.argv[1]).model_copy(update={"domain": "d"})
+before = peak()
+print(outcome(pathlib.Path(sys.argv[2]), source), peak() - before, sep="|")
+"""
+
+
+def megabytes(path: Path, declared: Source) -> tuple[str, int]:
+    """What became of a file that a process of its own reads, and what that took."""
+    done = subprocess.run(
+        [sys.executable, "-c", MEASURE, declared.model_dump_json(), str(path)],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    said, taken = done.stdout.split("|")
+    return said, int(taken)
+
+
+@pytest.mark.skipif(
+    not Path("/proc/self/status").exists(), reason="reads Linux's account of memory"
+)
+@pytest.mark.parametrize("kind", ["dictionary", "long bad rows"])
+def test_a_small_file_of_much_text_is_read_in_bounded_memory(tmp_path: Path, kind: str) -> None:
+    if kind == "dictionary":
+        file = tmp_path / "some.parquet"
+        texts = pa.DictionaryArray.from_arrays(
+            pa.array(np.arange(4_000) % 2, pa.int32()), ["x" * 100_000, "y" * 100_000]
+        )
+        for stored in (True, False):
+            pq.write_table(pa.table({"v": texts}), file, store_schema=stored)
+            declared = source(columns=[Column(name="v")], format=ParquetFormat(), chunk_rows=20_000)
+            said, taken = megabytes(file, declared)
+            assert said == "4000 loaded, 0 rejected"
+            assert taken < MOST_MEGABYTES
+        return
+    file = tmp_path / "some.csv.gz"
+    with gzip.open(file, "wb", 1) as out:
+        out.write(b"v,w\n" + (b"z" * 10_000 + b"\n") * 40_000 + b"1,2\n")
+    columns = [Column(name="v"), Column(name="w")]
+    said, taken = megabytes(file, source(columns=columns, chunk_rows=20_000))
+    assert said == "1 loaded, 40000 rejected"
+    assert taken < MOST_MEGABYTES
+
+
+def test_a_parquet_row_that_is_too_long_refuses_the_file_as_in_csv(tmp_path: Path) -> None:
+    file = tmp_path / "some.parquet"
+    declared = source(columns=[Column(name="v")], format=ParquetFormat(), max_row_bytes=1_000_000)
+    many = pa.array(["a"] * 70 + ["b" * 1_000_001] + ["c"] * 70)
+    pq.write_table(pa.table({"v": many}), file, use_dictionary=False)
+    with pytest.raises(RefusedError, match="row 71 holds 1,000,001 bytes of text"):
+        read(file, declared)
+    # 100 GB if each row had its text at once; from the dictionary alone it is known.
+    code = pa.array([0] * 100_000, pa.int32())
+    pq.write_table(pa.table({"v": pa.DictionaryArray.from_arrays(code, ["d" * 1_000_001])}), file)
+    with pytest.raises(RefusedError, match="it holds a text of 1,000,001 bytes") as refused:
+        read(file, declared.model_copy(update={"chunk_rows": 100_000}))
+    assert refused.value.column == "v"
+
+
+def test_row_numbers_hold_among_many_long_bad_ones(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("include.ingestion.reading.BYTES", 40_000)
+    kinds = ["bad" if number % 7 and (number // 500) % 2 else "good" for number in range(6_000)]
+    kinds[::100] = ["blank"] * 60
+    lines = {"good": b"1,a,x", "bad": b"2," + b"y" * 300, "blank": b""}
+    file.write_bytes(HEADER + b"\n".join(lines[kind] for kind in kinds) + b"\n")
+    monkeypatch.setattr("include.ingestion.csv_text.PIECE_BYTES", 20_000)
+    monkeypatch.setattr("include.ingestion.reading.MANY_BAD_ROWS", 300)
+    good, rejects = read(file, source(chunk_rows=1_000))
+    numbered = list(enumerate(kinds, start=2))
+    assert [row["_row_number"] for row in good] == [n for n, kind in numbered if kind == "good"]
+    assert [one["row_number"] for one in rejects] == [n for n, kind in numbered if kind == "bad"]
+    assert {len(one["raw_text"]) for one in rejects} == {302, 250}
+
+
+def test_a_parquet_file_of_many_row_groups_and_kinds_of_text_keeps_every_row(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("include.ingestion.reading.BYTES", 2_000)
+    file = tmp_path / "some.parquet"
+    texts = [None if row % 11 == 0 else "text " * (row % 40) for row in range(500)]
+    columns = [Column(name=name) for name in ("a", "b", "c", "d_e")] + [
+        Column(name="n", type="integer")
+    ]
+    delivered = pa.table(
+        {
+            "a": pa.array(texts),
+            "b": pa.array(texts, pa.large_string()),
+            "c": pa.array(texts).dictionary_encode(),
+            "d.e": pa.array(texts[::-1]),
+            "n": range(500),
+        }
+    )
+    expected = delivered.rename_columns([column.name for column in columns]).to_pylist()
+    for options in ({}, {"store_schema": False}, {"use_dictionary": False}):
+        pq.write_table(delivered, file, row_group_size=90, **options)
+        declared = source(columns=columns, format=ParquetFormat(), chunk_rows=64)
+        good, rejects = read(file, declared)
+        assert rejects == []
+        assert [row.pop("_row_number") for row in good] == list(range(1, 501))
+        assert good == expected
