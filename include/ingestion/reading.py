@@ -131,6 +131,11 @@ def _match(
     names = [source.headers.get(header.strip()) or snake_case(header) for header in headers]
     names = [source.headers.get(name, name) for name in names]
     for place, name in enumerate(names):
+        if not name:
+            ends = "the header ends with a delimiter, so that " if place == len(names) - 1 else ""
+            raise RefusedError(
+                f"{ends}column {place + 1} has no name: name it, or remove the column.", line=line
+            )
         if name in names[:place]:
             raise RefusedError(
                 f"{shown(name)} stands twice in the header: keep one of them.",

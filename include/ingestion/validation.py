@@ -60,10 +60,11 @@ def validate(
         chunk: the rows.
         typed: whether the values have types, as in Parquet, or are text.
     """
-    values = _in_their_types(columns, chunk.table, typed=typed)
+    delivered = chunk.table if typed else _without_quoted_nulls(source, columns, chunk.table)
+    values = _in_their_types(columns, delivered, typed=typed)
     checked, schema, reasons = _schema(columns)
     frame = pl.DataFrame(pl.from_arrow(values.select(checked))).with_columns(
-        pl.Series(f"{name}{_UNFIT}", _unfit(chunk.table, values, name)) for name in checked
+        pl.Series(f"{name}{_UNFIT}", _unfit(delivered, values, name)) for name in checked
     )
     try:
         schema.validate(frame, lazy=True)
@@ -83,6 +84,21 @@ def validate(
         rejects = pa.concat_tables([rejects, _malformed(chunk)])
     good = good.append_column(ROW_NUMBER, pa.array(numbers, pa.int64()))
     return Validated(good, rejects, chunk.delivered, rejected + len(chunk.malformed))
+
+
+def _without_quoted_nulls(source: Source, columns: tuple[Column, ...], table: pa.Table) -> pa.Table:
+    """Nothing in quotes is a text, but no number: programs quote every value, and missing ones."""
+    if not isinstance(source.format, CsvFormat):
+        return table
+    nulls = pa.array(source.format.null_values, pa.string())
+    for place, name in enumerate(table.column_names):
+        if any(column.name == name and column.type != "text" for column in columns):
+            values = table.column(place)
+            is_null = pc.is_in(values, value_set=nulls)
+            if pc.any(is_null).as_py():
+                kept = pc.if_else(is_null, pa.scalar(None, pa.string()), values)
+                table = table.set_column(place, name, kept)
+    return table
 
 
 def _in_their_types(columns: tuple[Column, ...], table: pa.Table, *, typed: bool) -> pa.Table:
