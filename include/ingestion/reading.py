@@ -429,11 +429,9 @@ class _Layout:
     def __init__(self, source: Source, file: pq.ParquetFile, path: Path) -> None:
         schema = file.schema_arrow
         self._source, self._path, self._metadata = source, path, file.metadata
-        self._texts = [place for place, kind in enumerate(schema.types) if _is_text(kind)]
-        self._dictionaries = {
-            place for place in self._texts if pa.types.is_dictionary(schema.types[place])
-        }
-        self._places = {schema.names[place]: place for place in self._texts}
+        texts = [field for field in schema if _is_text(field.type)]
+        self._texts = [field.name for field in texts]
+        self._dense = any(not pa.types.is_dictionary(field.type) for field in texts)
         self._fixed = 16 * len(schema)
         self._stack = ExitStack()
         self._file: pq.ParquetFile | None = None
@@ -450,46 +448,42 @@ class _Layout:
         Raises:
             RefusedError: rows are longer than the source allows.
         """
+        # Nothing is asked of single columns: of a damaged one Arrow ends the process there.
         group, most = self._metadata.row_group(number), self._source.chunk_rows
-        texts = {place: group.column(place) for place in self._texts}
-        sizes = {place: max(text.total_uncompressed_size, 0) for place, text in texts.items()}
-        rows = BYTES // (self._fixed + sum(sizes.values()))
-        if rows < min(most, group.num_rows):
-            mean = {place: size // max(group.num_rows, 1) for place, size in sizes.items()}
-            for place in self._texts:
-                # A text is in the file twice at most: in a dictionary, and in a page.
-                self._require_short(place, mean[place] // 2 - 1024)
-            longest: dict[int, int] = {}
-            if any(text.has_dictionary_page for text in texts.values()):
-                longest = self._longest(number)
-            row = self._fixed + sum(max(longest.get(place, 0), mean[place]) for place in sizes)
-            rows = BYTES // row
-            if any(sizes[place] > 2 * BYTES for place in sizes if place not in self._dictionaries):
+        total = max(group.total_byte_size, 0)
+        rows = BYTES // (self._fixed + total)
+        if self._texts and rows < min(most, group.num_rows):
+            mean = total // max(group.num_rows, 1)
+            # A text is in the file twice at most: in a dictionary, and in a page.
+            self._require_short((mean - 4 * self._fixed) // 2)
+            longest = self._longest(number)
+            rows = BYTES // (self._fixed + mean + sum(longest.values()))
+            if total > 2 * BYTES and self._dense:
                 rows = min(rows, 2 * BYTES // self._source.max_row_bytes)
+        elif not self._texts:
+            rows = BYTES // self._fixed
         return most if rows >= most else 1 << max(rows, 1).bit_length() - 1
 
-    def _longest(self, number: int) -> dict[int, int]:
+    def _longest(self, number: int) -> dict[str, int]:
         """The bytes of the longest text in each dictionary, without the rows that point there."""
         if self._file is None:
-            file = _parquet_file(self._path, read_dictionary=list(self._places))
+            file = _parquet_file(self._path, read_dictionary=self._texts)
             self._file = self._stack.enter_context(file)
-        found: dict[int, int] = {}
-        for batch in self._file.iter_batches(1, [number], list(self._places), use_threads=False):
+        found: dict[str, int] = {}
+        for batch in self._file.iter_batches(1, [number], self._texts, use_threads=False):
             for name, column in zip(batch.schema.names, batch.columns, strict=True):
                 column.validate(full=True)
-                length = pc.max(pc.binary_length(column.dictionary)).as_py()
-                found[self._places[name]] = length or 0
-                self._require_short(self._places[name], length or 0)
+                found[name] = pc.max(pc.binary_length(column.dictionary)).as_py() or 0
+                self._require_short(found[name], name)
             break
         return found
 
-    def _require_short(self, place: int, length: int) -> None:
+    def _require_short(self, length: int, column: str | None = None) -> None:
         if length > self._source.max_row_bytes:
-            name = next(name for name, known in self._places.items() if known == place)
             raise RefusedError(
                 f"it holds a text of {length:,} bytes or more: shorten it, or raise max_row_bytes, "
                 f"which is {self._source.max_row_bytes:,}.",
-                column=shown(name),
+                column=shown(column) if column else None,
             )
 
 
