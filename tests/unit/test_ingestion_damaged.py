@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import errno
 import os
 import traceback
+import zlib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -111,6 +113,21 @@ def test_odd_parquet_files_are_loaded_rejected_or_refused(tmp_path: Path) -> Non
         found[name] = outcome(path, damaged_files.PARQUET)
     wrong = {name: said for name, said in found.items() if EXPECTED[name] not in said}
     assert wrong == {}
+
+
+FATAL = (
+    "c-l=*v8uvA5S&}%p&}B6J#uhG8V`#oDwyguueT8Y;E;e8nt1Aa;K%r_Zm_Y~EoNqCW_Q2)6(>C4(UyrZ0lKLI5Ew"
+    "jRQwW%{X6;JMRLE2qkA>~$B%72XaAJ!MGJQK7t8-uhhSN@#T<Uu@#ny?;kagC1I3C&!bZS2=lOYq$)31H++uat@2"
+    "dxn#n(!m{+IqB!q9@-oPt5Wr#OtHF&ks#A4>8vN`Ck=pr}~nw%f)iBvaZd3$?W9CH-i)*<^"
+)
+"""A Parquet file with a wrong bit, for which Arrow ends the process that asks about its column."""
+
+
+def test_a_file_that_could_end_the_process_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "some.parquet"
+    path.write_bytes(zlib.decompress(base64.b85decode(FATAL)))
+    note = damaged_files.PARQUET.model_copy(update={"columns": damaged_files.COLUMNS[-1:]})
+    assert "the Parquet data is damaged" in outcome(path, note)
 
 
 class _StrangeError(Exception):

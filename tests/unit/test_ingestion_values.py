@@ -99,7 +99,7 @@ def same(found: Any, expected: Any) -> bool:
     if found is REJECTED or expected is REJECTED or found is None or expected is None:
         return found is expected
     if isinstance(found, float):
-        return found == expected and math.copysign(1, found) == math.copysign(1, expected)
+        return bool(found == expected) and math.copysign(1, found) == math.copysign(1, expected)
     if isinstance(found, Decimal):
         return Fraction(found) == expected
     return bool(found == expected)
@@ -142,7 +142,7 @@ def floats(chance: random.Random, many: int) -> list[float]:
         for _ in range(many)
     ]
     bits = np.array([chance.getrandbits(64) for _ in range(many)], np.uint64).view(np.float64)
-    return [sign * one for one in edges + prices for sign in (1, -1)] + bits.tolist()
+    return [sign * one for one in edges + prices for sign in (1, -1)] + [float(bit) for bit in bits]
 
 
 def decimals(chance: random.Random, kind: pa.DataType, many: int) -> list[Decimal]:
@@ -286,7 +286,7 @@ def test_a_year_has_four_digits_in_every_format(form: str | None, kind: str) -> 
         (lambda year: date(year, 1, 5)) if kind == "date" else (lambda year: datetime(year, 1, 5))  # noqa: DTZ001
     )
     expected = [made(year) if year >= 1000 else REJECTED for year in years] + [REJECTED] * 2
-    declared = {"format": (form, "%Y/%m/%d")} if form else {}
+    declared: dict[str, Any] = {"format": (form, "%Y/%m/%d")} if form else {}
     if kind == "timestamp" and form:
         texts = [f"{text} 00:00" for text in texts]
         declared = {"format": (f"{form} %H:%M",)}
