@@ -101,7 +101,7 @@ def same(found: Any, expected: Any) -> bool:
     if isinstance(found, float):
         return bool(found == expected) and math.copysign(1, found) == math.copysign(1, expected)
     if isinstance(found, Decimal):
-        return Fraction(found) == expected
+        return bool(found == expected and math.copysign(1, found) == math.copysign(1, expected))
     return bool(found == expected)
 
 
