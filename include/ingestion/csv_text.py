@@ -39,7 +39,6 @@ class CheckedCsv(io.RawIOBase):
 
     Attributes:
         header: the names of the first line, as they are written.
-        blank: the numbers of the records that are empty lines; the first after the header is 1.
         failure: why reading ended early, as it may reach the caller in another shape.
     """
 
@@ -58,7 +57,7 @@ class CheckedCsv(io.RawIOBase):
         self._record_empty = True
         self._quote_line: int | None = None
         self.header: list[str] = []
-        self.blank: list[int] = []
+        self._blank: list[np.ndarray] = []
         self.failure: RefusedError | None = None
         try:
             self._read_header()
@@ -95,6 +94,16 @@ class CheckedCsv(io.RawIOBase):
         piece = bytes(memoryview(self._ready)[:size])
         del self._ready[:size]
         return piece
+
+    def blank_up_to(self, last: int) -> np.ndarray:
+        """The numbers of the records that are empty lines, up to one and since the last call.
+
+        The first record after the header is 1.
+        """
+        found = np.concatenate([np.empty(0, np.int64), *self._blank])
+        end = np.searchsorted(found, last, side="right")
+        self._blank = [found[end:]] if end < len(found) else []
+        return found[:end]
 
     def _read_header(self) -> None:
         first = self._read_raw()
@@ -222,7 +231,7 @@ class CheckedCsv(io.RawIOBase):
         blank = began_outside & ~inside & (lengths == 0)
         if blank.any():
             before = np.concatenate(([0], np.cumsum(~inside)[:-1]))
-            self.blank += (self._record + before[blank]).tolist()
+            self._blank.append(self._record + before[blank])
         self._record += int((~inside).sum())
         self._line += len(newlines)
 

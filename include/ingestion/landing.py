@@ -85,7 +85,7 @@ class Delivery:
             raise RefusedError("its name is not UTF-8: give it another name.") from None
         if self.path.is_symlink() and not self._resolves_inside():
             raise RefusedError(
-                "it is a link to something outside the landing folder: deliver the file itself."
+                "it is a link that leads to nothing in the landing folder: deliver the file itself."
             )
         if self.path.is_dir():
             raise RefusedError(
@@ -123,7 +123,7 @@ class Delivery:
     def _resolves_inside(self) -> bool:
         try:
             return self.path.resolve(strict=True).is_relative_to(self.root.resolve())
-        except OSError:
+        except (OSError, RuntimeError):  # RuntimeError: the link leads to itself.
             return False
 
     def content_id(self, source: Source) -> str:

@@ -18,7 +18,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -28,6 +28,7 @@ import pyarrow.parquet as pq
 from snowflake.connector.errors import Error as SnowflakeError
 from snowflake.connector.errors import OperationalError
 
+from include.ingestion.boundary import reading
 from include.ingestion.comparison import (
     Comparison,
     Difference,
@@ -390,7 +391,8 @@ def _held(raw: Raw, deliveries: Sequence[Delivery]) -> int:
     """The place of the delivery that a replacing source holds; behind all if it is not there."""
     if raw.source.load == "replace" and (content_id := raw.held()):
         for place, delivery in reversed(list(enumerate(deliveries))):
-            with suppress(OSError):
+            with suppress(OSError, RefusedError), reading(raw.source, delivery.name):
+                delivery.require_readable()
                 if delivery.content_id(raw.source) == content_id:
                     return place
     return len(deliveries)
@@ -502,9 +504,10 @@ def _claim(
     chunks: Path | None = None,
 ) -> Claim | None:
     """Claim the file and remove what earlier attempts at it left; None if it is loaded."""
-    delivery.require_readable()
-    delivery.require_dated(raw.source)
-    content_id = delivery.content_id(raw.source)
+    with reading(raw.source, delivery.name):
+        delivery.require_readable()
+        delivery.require_dated(raw.source)
+        content_id = delivery.content_id(raw.source)
     checkpoint("fingerprinted")
     # Before the claim, which takes an earlier attempt's name out of the book.
     for attempt in raw.attempts_before(delivery.name, content_id):
@@ -548,7 +551,7 @@ def _stage_and_commit(
     with _open(raw.source, delivery.path) as (opened, extracted), _Uploader(raw) as uploader:
         raw.create_load_table(load, opened.columns)
         raw.create_reject_table(rejects)
-        for number, part in enumerate(_validated(raw.source, opened, tally), start=1):
+        for number, part in enumerate(_validated(raw.source, delivery, opened, tally), start=1):
             if part.good.num_rows:
                 uploader.put(f"{claim.attempt_id}/rows", f"chunk-{number:06}.parquet", part.good)
             if part.rejects.num_rows:
@@ -580,12 +583,15 @@ def _stage_and_commit(
 @contextmanager
 def _open(source: Source, path: Path) -> Iterator[tuple[Opened, Extract | None]]:
     """A delivered file, or an extract with what it says of itself."""
-    if isinstance(source.format, DatabaseFormat):
-        with open_extract(source, path) as found:
-            yield found
-    else:
-        with open_file(source, path) as opened:
-            yield opened, None
+    with ExitStack() as stack:
+        with reading(source, path.name):
+            if isinstance(source.format, DatabaseFormat):
+                found: tuple[Opened, Extract | None] = stack.enter_context(
+                    open_extract(source, path)
+                )
+            else:
+                found = stack.enter_context(open_file(source, path)), None
+        yield found
 
 
 def _commit(
@@ -663,10 +669,16 @@ class _Tally:
     reasons: int = 0
 
 
-def _validated(source: Source, opened: Opened, tally: _Tally) -> Iterator[Validated]:
+def _validated(
+    source: Source, delivery: Delivery, opened: Opened, tally: _Tally
+) -> Iterator[Validated]:
     columns = tuple(opened.columns)
-    for chunk in opened.chunks:
-        part = validate(source, columns, chunk, typed=opened.typed)
+    while True:
+        with reading(source, delivery.name):
+            chunk = next(opened.chunks, None)
+            if chunk is None:
+                return
+            part = validate(source, columns, chunk, typed=opened.typed)
         tally.delivered += part.delivered
         tally.good += part.good.num_rows
         tally.rejected += part.rejected
@@ -802,8 +814,8 @@ def split_file(
         try:
             _require_redelivery_allowed(raw, delivery)
             parts.mkdir(parents=True)
-            with open_file(source, delivery.path) as opened:
-                for part in _validated(source, opened, tally):
+            with _open(source, delivery.path) as (opened, _):
+                for part in _validated(source, delivery, opened, tally):
                     number += 1
                     _write(parts / f"{number}.rows.parquet", part.good)
                     _write(parts / f"{number}.rejects.parquet", part.rejects)

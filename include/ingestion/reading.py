@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
+from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -17,10 +19,16 @@ import pyarrow.parquet as pq
 from include.ingestion.csv_text import CheckedCsv
 from include.ingestion.errors import RefusedError, shown
 from include.ingestion.sources import Column, CsvFormat, Source
+from include.ingestion.typed import holds, type_of
 
-CHUNK_BYTES = 32 * 1024 * 1024
+BYTES = 32 * 1024 * 1024
+"""About how much is decoded at a time."""
+
 RAW_TEXT_LIMIT = 10_000
 """Most characters of a bad row that are kept."""
+
+MANY_BAD_ROWS, SHORT_TEXT_LIMIT = 2_000, 250
+"""Of so many bad rows one after the other, the further ones are kept in so many characters."""
 
 MOST_COLUMNS = 2_000
 """A raw table with more is not what anybody meant."""
@@ -95,7 +103,7 @@ def open_file(source: Source, path: Path) -> Iterator[Opened]:
     else:
         with _parquet(path) as file:
             columns, new = _match(source, file.schema_arrow.names, file.schema_arrow)
-            yield Opened(columns, new, True, _parquet_chunks(source, columns, file))
+            yield Opened(columns, new, True, _parquet_chunks(source, columns, file, path))
 
 
 def snake_case(header: str) -> str:
@@ -123,6 +131,11 @@ def _match(
     names = [source.headers.get(header.strip()) or snake_case(header) for header in headers]
     names = [source.headers.get(name, name) for name in names]
     for place, name in enumerate(names):
+        if not name:
+            ends = "the header ends with a delimiter, so that " if place == len(names) - 1 else ""
+            raise RefusedError(
+                f"{ends}column {place + 1} has no name: name it, or remove the column.", line=line
+            )
         if name in names[:place]:
             raise RefusedError(
                 f"{shown(name)} stands twice in the header: keep one of them.",
@@ -156,8 +169,8 @@ def _match(
     columns = []
     for place, name in enumerate(names):
         kind = schema.field(place).type if schema is not None else None
-        column = declared.get(name) or Column(name=name, type=_type_of(kind))
-        if kind is not None and not _holds(column, kind):
+        column = declared.get(name) or Column(name=name, type=type_of(kind))
+        if kind is not None and not holds(column, kind):
             raise RefusedError(
                 f"the column is {kind} where {column.type} is declared: deliver it as "
                 f"{column.type}, or declare its new type.",
@@ -179,48 +192,6 @@ def _refuse_delimiter(source: Source, header: str) -> None:
         )
 
 
-def _type_of(kind: pa.DataType | None) -> str:
-    """The type of a new column; text wherever nothing better is certain."""
-    if kind is None:
-        return "text"
-    if pa.types.is_integer(kind):
-        return "integer"
-    if pa.types.is_decimal(kind) and 0 <= kind.scale <= kind.precision <= 38:
-        return f"number({kind.precision}, {kind.scale})"
-    for name, matches in (
-        ("float", pa.types.is_floating),
-        ("boolean", pa.types.is_boolean),
-        ("date", pa.types.is_date),
-        ("timestamp", pa.types.is_timestamp),
-    ):
-        if matches(kind):
-            return name
-    return "text"
-
-
-def _holds(column: Column, kind: pa.DataType) -> bool:
-    """Whether a Parquet type can hold what is declared."""
-    types = pa.types
-    if types.is_dictionary(kind):
-        kind = kind.value_type
-    numeric = types.is_integer(kind) or types.is_decimal(kind)
-    match column.type:
-        case "text":
-            return bool(types.is_string(kind) or types.is_large_string(kind))
-        case "integer":
-            return bool(types.is_integer(kind))
-        case "float":
-            return bool(numeric or types.is_floating(kind))
-        case "boolean":
-            return bool(types.is_boolean(kind))
-        case "date":
-            return bool(types.is_date(kind))
-        case "timestamp":
-            return bool(types.is_timestamp(kind))
-        case _:
-            return bool(numeric or types.is_floating(kind))
-
-
 def _csv_chunks(source: Source, columns: list[Column], text: CheckedCsv) -> Iterator[Chunk]:
     layout = source.format
     assert isinstance(layout, CsvFormat)  # noqa: S101 - the caller looked
@@ -228,12 +199,14 @@ def _csv_chunks(source: Source, columns: list[Column], text: CheckedCsv) -> Iter
     malformed: list[Malformed] = []
 
     def keep(row: pacsv.InvalidRow) -> str:
+        # They wait here for the good rows before them, of which there may be none.
+        most = RAW_TEXT_LIMIT if len(malformed) < MANY_BAD_ROWS else SHORT_TEXT_LIMIT
         malformed.append(
             Malformed(
                 row.number,
                 f"the row has {row.actual_columns:,} columns where the header has "
                 f"{row.expected_columns:,}",
-                row.text[:RAW_TEXT_LIMIT],
+                row.text[:most],
             )
         )
         if len(malformed) > source.max_rejected_rows:
@@ -310,7 +283,7 @@ def _numbered(
             waiting.append(batch)
             rows = sum(part.num_rows for part in waiting)
             size = sum(part.nbytes for part in waiting)
-            if rows < source.chunk_rows and size < CHUNK_BYTES:
+            if rows < source.chunk_rows and size < BYTES:
                 continue
         if not waiting and not malformed:
             break
@@ -318,7 +291,7 @@ def _numbered(
         waiting = []
         while table.num_rows or (batch is None and malformed):
             count = min(source.chunk_rows, table.num_rows)
-            if batch is not None and count < source.chunk_rows and table.nbytes < CHUNK_BYTES:
+            if batch is not None and count < source.chunk_rows and table.nbytes < BYTES:
                 waiting = table.to_batches()
                 break
             part, table = table.slice(0, count), table.slice(count)
@@ -354,13 +327,15 @@ def _skipping(first: int, count: int, gaps: np.ndarray) -> np.ndarray:
 
 def _without_blank(part: pa.Table, numbers: np.ndarray, text: CheckedCsv) -> Chunk:
     """Without the empty lines, which are no rows."""
-    if not text.blank or not len(numbers):
+    if not len(numbers):
         return Chunk(part, numbers)
-    blank = np.isin(numbers, np.array(text.blank))
-    text.blank = [record for record in text.blank if record > numbers[-1]]
+    blank = np.isin(numbers, text.blank_up_to(int(numbers[-1])))
     if not blank.any():
         return Chunk(part, numbers)
     return Chunk(part.filter(pa.array(~blank)), numbers[~blank])
+
+
+# -- Parquet ---------------------------------------------------------------------------------------
 
 
 @contextmanager
@@ -368,7 +343,7 @@ def _parquet(path: Path) -> Iterator[pq.ParquetFile]:
     if path.stat().st_size == 0:
         raise RefusedError("the file is empty: deliver a Parquet file with at least one row.")
     try:
-        file = pq.ParquetFile(path, pre_buffer=False)
+        file = _parquet_file(path)
     except (pa.ArrowException, ValueError):
         raise RefusedError(
             "the file is not Parquet, or is cut off: deliver it again, or declare format: csv."
@@ -379,6 +354,17 @@ def _parquet(path: Path) -> Iterator[pq.ParquetFile]:
         yield file
 
 
+def _parquet_file(path: Path, **options: Any) -> pq.ParquetFile:
+    # With a buffer a column is read piece by piece, not all that a row group has of it.
+    return pq.ParquetFile(
+        path,
+        pre_buffer=False,
+        buffer_size=1024 * 1024,
+        page_checksum_verification=True,
+        **options,
+    )
+
+
 def text_chunks(file: pq.ParquetFile, rows: int) -> Iterator[Chunk]:
     """The chunks of a Parquet file whose columns are text."""
     first = 1
@@ -387,20 +373,155 @@ def text_chunks(file: pq.ParquetFile, rows: int) -> Iterator[Chunk]:
         first += batch.num_rows
 
 
-def _parquet_chunks(source: Source, columns: list[Column], file: pq.ParquetFile) -> Iterator[Chunk]:
-    row = 1
+def _parquet_chunks(
+    source: Source, columns: list[Column], file: pq.ParquetFile, path: Path
+) -> Iterator[Chunk]:
+    """Chunks that are bounded by what they hold once it is decoded, however small the file is."""
+    names = [column.name for column in columns]
+    row, rows, size = 1, 0, 0
+    waiting: list[pa.RecordBatch] = []
     try:
-        for batch in file.iter_batches(batch_size=source.chunk_rows, use_threads=False):
-            table = pa.Table.from_batches([batch]).rename_columns([c.name for c in columns])
-            for place, kind in enumerate(table.schema.types):
-                if pa.types.is_dictionary(kind):
-                    plain = pc.cast(table.column(place), kind.value_type)
-                    table = table.set_column(place, columns[place].name, plain)
-            yield Chunk(table, np.arange(row, row + table.num_rows))
-            row += table.num_rows
+        for batch in _decoded(source, file, path):
+            if rows and (rows + batch.num_rows > source.chunk_rows or size + batch.nbytes > BYTES):
+                yield _chunk(waiting, names, row)
+                waiting, row, rows, size = [], row + rows, 0, 0
+            waiting.append(batch)
+            rows += batch.num_rows
+            size += batch.nbytes
+        if waiting:
+            yield _chunk(waiting, names, row)
     except (pa.ArrowException, OSError) as error:
         if getattr(error, "errno", None):
             raise  # the disk's failure, not the file's
         raise RefusedError(
             f"the Parquet data is damaged ({shown(str(error))}): deliver the file again."
         ) from None
+
+
+def _chunk(batches: list[pa.RecordBatch], names: list[str], row: int) -> Chunk:
+    table = pa.Table.from_batches(batches).rename_columns(names)
+    return Chunk(table, np.arange(row, row + table.num_rows))
+
+
+def _decoded(source: Source, file: pq.ParquetFile, path: Path) -> Iterator[pa.RecordBatch]:
+    """The rows in batches of plain columns, each checked to be what it says."""
+    row = 1
+    with _Layout(source, file, path) as layout:
+        for count, groups in groupby(range(file.num_row_groups), layout.rows_at_once):
+            for encoded in file.iter_batches(count, list(groups), use_threads=False):
+                # Lengths, offsets and places in dictionaries may point anywhere, and texts may be
+                # no UTF-8; what comes later trusts them.
+                encoded.validate(full=True)
+                for batch in _plain(encoded):
+                    _require_short_rows(source, batch, row)
+                    yield batch
+                    row += batch.num_rows
+
+
+class _Layout:
+    """How many rows of a row group may be decoded at once, going by what its columns hold.
+
+    A text that stands once in a dictionary may be the value of every row, so a row may be as long
+    as the longest text there. Other texts take as much room in the file as they do in memory, apart
+    from compression, so their mean counts; in a large group the longest rows may stand together.
+    """
+
+    def __init__(self, source: Source, file: pq.ParquetFile, path: Path) -> None:
+        schema = file.schema_arrow
+        self._source, self._path, self._metadata = source, path, file.metadata
+        texts = [field for field in schema if _is_text(field.type)]
+        self._texts = [field.name for field in texts]
+        self._dense = any(not pa.types.is_dictionary(field.type) for field in texts)
+        self._fixed = 16 * len(schema)
+        self._stack = ExitStack()
+        self._file: pq.ParquetFile | None = None
+
+    def __enter__(self) -> _Layout:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def rows_at_once(self, number: int) -> int:
+        """For the row group of that number, a power of two or `chunk_rows`.
+
+        Raises:
+            RefusedError: rows are longer than the source allows.
+        """
+        # Nothing is asked of single columns: of a damaged one Arrow ends the process there.
+        group, most = self._metadata.row_group(number), self._source.chunk_rows
+        total = max(group.total_byte_size, 0)
+        rows = BYTES // (self._fixed + total)
+        if self._texts and rows < min(most, group.num_rows):
+            mean = total // max(group.num_rows, 1)
+            # A text is in the file twice at most: in a dictionary, and in a page.
+            self._require_short((mean - 4 * self._fixed) // 2)
+            longest = self._longest(number)
+            rows = BYTES // (self._fixed + mean + sum(longest.values()))
+            if total > 2 * BYTES and self._dense:
+                rows = min(rows, 2 * BYTES // self._source.max_row_bytes)
+        elif not self._texts:
+            rows = BYTES // self._fixed
+        return most if rows >= most else 1 << max(rows, 1).bit_length() - 1
+
+    def _longest(self, number: int) -> dict[str, int]:
+        """The bytes of the longest text in each dictionary, without the rows that point there."""
+        if self._file is None:
+            file = _parquet_file(self._path, read_dictionary=self._texts)
+            self._file = self._stack.enter_context(file)
+        found: dict[str, int] = {}
+        for batch in self._file.iter_batches(1, [number], self._texts, use_threads=False):
+            for name, column in zip(batch.schema.names, batch.columns, strict=True):
+                column.validate(full=True)
+                found[name] = pc.max(pc.binary_length(column.dictionary)).as_py() or 0
+                self._require_short(found[name], name)
+            break
+        return found
+
+    def _require_short(self, length: int, column: str | None = None) -> None:
+        if length > self._source.max_row_bytes:
+            raise RefusedError(
+                f"it holds a text of {length:,} bytes or more: shorten it, or raise max_row_bytes, "
+                f"which is {self._source.max_row_bytes:,}.",
+                column=shown(column) if column else None,
+            )
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
+
+
+def _plain(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
+    """Without dictionaries, in halves as long as it would be too much."""
+    size = batch.nbytes
+    for column in batch.columns:
+        if pa.types.is_dictionary(column.type) and _is_text(column.type):
+            lengths = pc.binary_length(column.dictionary).take(column.indices)
+            size += pc.sum(lengths).as_py() or 0
+    if size > 2 * BYTES and batch.num_rows > 1:
+        half = batch.num_rows // 2
+        yield from _plain(batch.slice(0, half))
+        yield from _plain(batch.slice(half))
+        return
+    columns = [
+        pc.cast(column, column.type.value_type) if pa.types.is_dictionary(column.type) else column
+        for column in batch.columns
+    ]
+    yield pa.RecordBatch.from_arrays(columns, names=batch.schema.names)
+
+
+def _require_short_rows(source: Source, batch: pa.RecordBatch, row: int) -> None:
+    texts = [column for column in batch.columns if _is_text(column.type)]
+    if sum(column.nbytes for column in texts) <= source.max_row_bytes:
+        return
+    lengths = np.zeros(batch.num_rows, np.int64)
+    for column in texts:
+        lengths += pc.binary_length(column).fill_null(0).to_numpy(zero_copy_only=False)
+    if lengths.max() > source.max_row_bytes:
+        place = int(np.argmax(lengths > source.max_row_bytes))
+        raise RefusedError(
+            f"row {row + place:,} holds {lengths[place]:,} bytes of text: shorten it, or raise "
+            f"max_row_bytes, which is {source.max_row_bytes:,}."
+        )

@@ -136,7 +136,10 @@ class CsvFormat(_Declared):
     newlines_in_values: bool = Field(
         False, description="Whether a quoted value may hold a line break."
     )
-    null_values: list[str] = Field(default=[""], description="Unquoted texts that mean null.")
+    null_values: list[str] = Field(
+        default=[""],
+        description="Unquoted texts that mean null; in columns other than text also quoted ones.",
+    )
 
     @field_validator("encoding")
     @classmethod
@@ -258,7 +261,10 @@ class Source(_Declared):
         100_000, ge=0, description="A file with more bad rows than this is refused whole."
     )
     max_row_bytes: int = Field(
-        1024 * 1024, ge=1, le=16 * 1024 * 1024, description="Longest line of a CSV file."
+        1024 * 1024,
+        ge=1,
+        le=16 * 1024 * 1024,
+        description="Longest line of a CSV file, and most bytes of text in a row of Parquet.",
     )
 
     domain: Annotated[str, Field(exclude=True)] = Field("", json_schema_extra={"readOnly": True})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -10,12 +10,14 @@ import numpy as np
 import pandera.polars as pandera
 import polars as pl
 import pyarrow as pa
+import pyarrow.compute as pc
 from pandera.errors import SchemaErrors
 from pandera.polars import PolarsData
 
 from include.ingestion.errors import RefusedError, shown
 from include.ingestion.reading import RAW_TEXT_LIMIT, Chunk
 from include.ingestion.sources import Column, CsvFormat, Source
+from include.ingestion.typed import INTEGER_DIGITS, YEARS, arrow_type, as_text, converted
 
 VALUE_LIMIT = 100
 ROW_NUMBER = "_row_number"
@@ -58,49 +60,69 @@ def validate(
         chunk: the rows.
         typed: whether the values have types, as in Parquet, or are text.
     """
-    checked, schema, reasons = _schema(columns, typed)
-    frame = pl.DataFrame(pl.from_arrow(chunk.table.select(checked)))
+    delivered = chunk.table if typed else _without_quoted_nulls(source, columns, chunk.table)
+    values = _in_their_types(columns, delivered, typed=typed)
+    checked, schema, reasons = _schema(columns)
+    frame = pl.DataFrame(pl.from_arrow(values.select(checked))).with_columns(
+        pl.Series(f"{name}{_UNFIT}", _unfit(delivered, values, name)) for name in checked
+    )
     try:
         schema.validate(frame, lazy=True)
         failures = None
     except SchemaErrors as error:
         failures = _failures(error, reasons)
-    good, numbers, rejected = chunk.table, chunk.rows, 0
+    good, numbers, rejected = values, chunk.rows, 0
     rejects = REJECT_COLUMNS.empty_table()
     if failures is not None:
         rows = failures["index"].unique().sort()
         rejected = len(rows)
         mask = np.ones(len(numbers), bool)
         mask[rows.to_numpy()] = False
-        bad = pl.DataFrame(pl.from_arrow(chunk.table.filter(pa.array(~mask))))
-        good, numbers = chunk.table.filter(pa.array(mask)), chunk.rows[mask]
-        texts = pl.DataFrame({"index": rows, "raw_text": _raw_text(source, columns, bad)})
-        rejects = (
-            failures.join(texts, on="index", how="left")
-            .with_columns(row_number=pl.Series(chunk.rows[failures["index"].to_numpy()]))
-            .select("row_number", "column_name", "reason", "raw_text")
-            .to_arrow()
-            .cast(REJECT_COLUMNS)
-        )
+        good, numbers = values.filter(pa.array(mask)), chunk.rows[mask]
+        rejects = _rejects(source, columns, chunk, rows, failures)
     if chunk.malformed:
         rejects = pa.concat_tables([rejects, _malformed(chunk)])
-    table = _loadable(good, columns, typed)
-    table = table.append_column(ROW_NUMBER, pa.array(numbers, pa.int64()))
-    return Validated(table, rejects, chunk.delivered, rejected + len(chunk.malformed))
+    good = good.append_column(ROW_NUMBER, pa.array(numbers, pa.int64()))
+    return Validated(good, rejects, chunk.delivered, rejected + len(chunk.malformed))
 
 
-def arrow_type(column: Column) -> pa.DataType:
-    """What a column is in the staged Parquet files."""
-    if digits := column.precision_and_scale:
-        return pa.decimal128(*digits)
-    return {
-        "text": pa.string(),
-        "integer": pa.int64(),
-        "float": pa.float64(),
-        "boolean": pa.bool_(),
-        "date": pa.date32(),
-        "timestamp": pa.timestamp("us"),
-    }[column.type]
+def _without_quoted_nulls(source: Source, columns: tuple[Column, ...], table: pa.Table) -> pa.Table:
+    """Nothing in quotes is a text, but no number: programs quote every value, and missing ones."""
+    if not isinstance(source.format, CsvFormat):
+        return table
+    nulls = pa.array(source.format.null_values, pa.string())
+    for place, name in enumerate(table.column_names):
+        if any(column.name == name and column.type != "text" for column in columns):
+            values = table.column(place)
+            is_null = pc.is_in(values, value_set=nulls)
+            if pc.any(is_null).as_py():
+                kept = pc.if_else(is_null, pa.scalar(None, pa.string()), values)
+                table = table.set_column(place, name, kept)
+    return table
+
+
+def _in_their_types(columns: tuple[Column, ...], table: pa.Table, *, typed: bool) -> pa.Table:
+    """The rows as they are staged; null where a value does not fit its column."""
+    made = {}
+    if not typed:
+        texts = [column for column in columns if column.type != "text"]
+        frame = pl.DataFrame(pl.from_arrow(table.select([column.name for column in texts])))
+        parts = frame.select(
+            parsed(pl.col(column.name), column).alias(column.name) for column in texts
+        ).to_arrow()
+        made = {column.name: parts.column(column.name) for column in texts}
+    for column in columns:
+        if column.name in made:
+            made[column.name] = made[column.name].cast(arrow_type(column))
+        else:
+            made[column.name] = converted(table.column(column.name), column)
+    return pa.table({column.name: made[column.name] for column in columns})
+
+
+def _unfit(delivered: pa.Table, values: pa.Table, name: str) -> pa.Array:
+    """Which values of a column were delivered and did not become what is declared."""
+    there = delivered.column(name).is_valid()
+    return pc.and_(there, values.column(name).is_null())
 
 
 def parsed(value: pl.Expr, column: Column) -> pl.Expr:
@@ -118,7 +140,9 @@ def parsed(value: pl.Expr, column: Column) -> pl.Expr:
         )
     match column.type:
         case "integer":
-            return text.str.strip_prefix("+").cast(pl.Int64, strict=False)
+            number = text.str.strip_prefix("+").cast(pl.Int64, strict=False)
+            bound = 10**INTEGER_DIGITS
+            return pl.when((number > -bound) & (number < bound)).then(number)
         case "float":
             number = text.cast(pl.Float64, strict=False)
             return pl.when(number.is_finite()).then(number)
@@ -127,17 +151,43 @@ def parsed(value: pl.Expr, column: Column) -> pl.Expr:
             yes, no = ["true", "t", "yes", "y", "1"], ["false", "f", "no", "n", "0"]
             return pl.when(lower.is_in(yes)).then(True).when(lower.is_in(no)).then(False)
         case "date":
-            return pl.coalesce(
-                text.str.to_date(form, strict=False) for form in column.formats or ("%Y-%m-%d",)
-            )
+            found = pl.coalesce(_day(text, form) for form in column.formats or ("%Y-%m-%d",))
         case _:
-            return pl.coalesce(
-                text.str.to_datetime(form, time_unit="us", strict=False)
-                for form in column.formats or _ISO
-            )
+            found = pl.coalesce(_moment(text, form) for form in column.formats or _ISO)
+    # The parser takes years of any length, so that 1/2/24 would be a day of the first century.
+    return pl.when(found.dt.year().is_between(*YEARS)).then(found)
 
 
-_ISO = ["%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%dT%H:%M:%S%.fZ", "%Y-%m-%d"]
+def _day(text: pl.Expr, form: str) -> pl.Expr:
+    return _unless_ambiguous(text.str.to_date(form, strict=False), text, form)
+
+
+def _unless_ambiguous(found: pl.Expr, text: pl.Expr, form: str) -> pl.Expr:
+    """Where digits stand without a mark between them, none may be left out: what is 2024111?"""
+    if _RUN_OF_DIGITS.search(form) and not _OTHER_CODES.search(form):
+        return pl.when(found.dt.strftime(form) == text).then(found)
+    return found
+
+
+def _moment(text: pl.Expr, form: str) -> pl.Expr:
+    """Text as a moment in UTC, where the form says a zone; as it stands, where it says none."""
+    found = text.str.to_datetime(form, time_unit="us", strict=False)
+    if not _ZONE.search(form.replace("%%", "")):
+        return _unless_ambiguous(found, text, form)
+    return found.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
+
+
+_ZONE = re.compile("%[:#]*z")
+_RUN_OF_DIGITS = re.compile("%[YymdHMS]%[YymdHMS]")
+_OTHER_CODES = re.compile("%[^YymdHMS]")
+_ISO = [
+    "%Y-%m-%d %H:%M:%S%.f",
+    "%Y-%m-%dT%H:%M:%S%.f",
+    "%Y-%m-%dT%H:%M:%S%.fZ",
+    "%Y-%m-%d",
+    "%Y-%m-%dT%H:%M:%S%.f%z",
+    "%Y-%m-%d %H:%M:%S%.f%z",
+]
 _TYPE_REASONS = {
     "integer": "is not a whole number of up to 18 digits",
     "float": "is not a number",
@@ -145,124 +195,79 @@ _TYPE_REASONS = {
     "date": "is not a date",
     "timestamp": "is not a date with a time",
 }
-_Holds = Callable[[pl.Expr], pl.Expr]
-"""From a column's values, as delivered, to whether each is good."""
+_UNFIT = " unfit"
+"""Behind a column's name, which has no blank: whether a value did not fit its type."""
 
 
 @lru_cache(maxsize=64)
 def _schema(
-    columns: tuple[Column, ...], typed: bool
+    columns: tuple[Column, ...],
 ) -> tuple[list[str], pandera.DataFrameSchema, dict[str, list[str]]]:
     """The columns that have checks, their Pandera schema, and the reason of each check."""
     schema, reasons = {}, {}
     for column in columns:
-        checks = _checks(column, typed)
-        if column.nullable and not checks:
+        checks = _checks(column)
+        if not checks:
             continue
         reasons[column.name] = [reason for reason, _ in checks]
         schema[column.name] = pandera.Column(
-            nullable=column.nullable, checks=[_as_check(holds) for _, holds in checks]
+            nullable=True, checks=[_as_check(holds) for _, holds in checks]
         )
     return list(schema), pandera.DataFrameSchema(schema), reasons
 
 
-def _as_check(holds: _Holds) -> pandera.Check:
+def _as_check(holds: pl.Expr) -> pandera.Check:
     def check(data: PolarsData) -> pl.LazyFrame:
-        value = pl.col(data.key)
-        # What is null is the business of `nullable`, and a check that yields null did not fail.
-        return data.lazyframe.select((value.is_null() | holds(value)).fill_null(True))
+        # A check that yields null, as of a missing value, did not fail.
+        return data.lazyframe.select(holds.fill_null(True))
 
     return pandera.Check(check)
 
 
-def _checks(column: Column, typed: bool) -> list[tuple[str, _Holds]]:
+_MISSING = "is missing"
+
+
+def _checks(column: Column) -> list[tuple[str, pl.Expr]]:
     """The checks of one column: each with its reason, read after the value."""
-    found: list[tuple[str, _Holds]] = []
-    if digits := column.precision_and_scale:
-        wrong = f"is not a number of up to {digits[0] - digits[1]} digits and {digits[1]} decimals"
-    else:
-        wrong = _TYPE_REASONS.get(column.type, "")
+    found: list[tuple[str, pl.Expr]] = []
+    value, unfit = pl.col(column.name), pl.col(f"{column.name}{_UNFIT}")
     if column.type != "text":
-        found.append((wrong, lambda value: _typed(value, column, typed).is_not_null()))
+        if digits := column.precision_and_scale:
+            whole, scale = digits[0] - digits[1], digits[1]
+            wrong = f"is not a number of up to {whole} digits and {scale} decimals"
+        else:
+            wrong = _TYPE_REASONS[column.type]
+        found.append((wrong, ~unfit))
+    if not column.nullable:
+        found.append((_MISSING, value.is_not_null() | unfit))
     checks = column.checks
     if checks.min is not None:
-        low = checks.min
-        found.append((f"is below {low}", lambda value: _typed(value, column, typed) >= low))
+        found.append((f"is below {checks.min}", value >= checks.min))
     if checks.max is not None:
-        high = checks.max
-        found.append((f"is above {high}", lambda value: _typed(value, column, typed) <= high))
+        found.append((f"is above {checks.max}", value <= checks.max))
     if checks.allowed is not None:
-        allowed = checks.allowed
-        found.append((f"is none of {', '.join(allowed)}", lambda value: value.is_in(allowed)))
+        found.append((f"is none of {', '.join(checks.allowed)}", value.is_in(checks.allowed)))
     if checks.pattern is not None:
         pattern = f"^(?:{checks.pattern})$"
-        found.append(
-            (f"does not match {checks.pattern}", lambda value: value.str.contains(pattern))
-        )
+        found.append((f"does not match {checks.pattern}", value.str.contains(pattern)))
     if checks.min_length is not None:
         shortest = checks.min_length
-        found.append(
-            (
-                f"has fewer than {shortest} characters",
-                lambda value: value.str.len_chars() >= shortest,
-            )
-        )
+        found.append((f"has fewer than {shortest} characters", value.str.len_chars() >= shortest))
     if checks.max_length is not None:
         longest = checks.max_length
-        found.append(
-            (f"has more than {longest} characters", lambda value: value.str.len_chars() <= longest)
-        )
+        found.append((f"has more than {longest} characters", value.str.len_chars() <= longest))
     return found
 
 
-def _typed(value: pl.Expr, column: Column, typed: bool) -> pl.Expr:
-    """The values in the declared type; null where they do not fit it."""
-    if not typed:
-        return parsed(value, column)
-    if digits := column.precision_and_scale:
-        bound = 10 ** (digits[0] - digits[1])
-        # Of a float the nearest decimal is meant: 0.1 is no exact float.
-        number = value.cast(pl.Float64)
-        return pl.when(number.is_finite() & (number.abs() < bound)).then(value)
-    if column.type == "float":
-        number = value.cast(pl.Float64)
-        return pl.when(number.is_finite()).then(number)
-    if column.type == "integer":
-        return value.cast(pl.Int64, strict=False)
-    return value
-
-
-def _loadable(rows: pa.Table, columns: tuple[Column, ...], typed: bool) -> pa.Table:
-    """The rows as they are staged. Text stays where it is, everything else gets its type."""
-    converted = [column for column in columns if column.type != "text"]
-    frame = pl.DataFrame(pl.from_arrow(rows.select([column.name for column in converted])))
-    values = []
-    for column in converted:
-        value = _typed(pl.col(column.name), column, typed)
-        if digits := column.precision_and_scale:
-            value = value.cast(pl.Decimal(*digits))
-        kind = frame.schema[column.name]
-        if isinstance(kind, pl.Datetime) and kind.time_zone:
-            value = value.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
-        values.append(value.alias(column.name))
-    made = frame.select(values).to_arrow()
-    return pa.table(
-        [
-            (rows if column.type == "text" else made).column(column.name).cast(arrow_type(column))
-            for column in columns
-        ],
-        names=[column.name for column in columns],
-    )
-
-
 def _failures(error: SchemaErrors, reasons: dict[str, list[str]]) -> pl.DataFrame:
-    """Pandera's findings as row index, column name and reason."""
+    """Pandera's findings as row index, column name and what is wrong with the value."""
     cases: pl.DataFrame = error.failure_cases
     rowless = cases.filter(pl.col("index").is_null())
     if len(rowless):
         case = rowless.row(0, named=True)
         raise RefusedError(
-            f"the column fails {shown(str(case['check']))}: correct the file or the declaration.",
+            f"a check of the column cannot be made ({shown(str(case['failure_case']))}): correct "
+            "the declaration.",
             column=case["column"],
         )
     known = pl.DataFrame(
@@ -273,21 +278,40 @@ def _failures(error: SchemaErrors, reasons: dict[str, list[str]]) -> pl.DataFram
         ],
         schema={"column": pl.String, "check_number": pl.Int32, "said": pl.String},
     )
-    value = pl.col("failure_case").cast(pl.String).str.slice(0, VALUE_LIMIT)
     return (
         cases.with_columns(pl.col("check_number").cast(pl.Int32))
         .join(known, on=["column", "check_number"], how="left")
-        .select(
-            pl.col("index").cast(pl.Int64),
-            pl.col("column").alias("column_name"),
-            pl.when(pl.col("check_number").is_null())
-            .then(pl.lit("is missing"))
-            .otherwise(pl.concat_str(pl.lit("'"), value, pl.lit("' "), pl.col("said")))
-            .alias("reason"),
-        )
-        # A value that is not of its type fails the checks on it as well; one reason is enough.
+        .select(pl.col("index").cast(pl.Int64), pl.col("column").alias("column_name"), "said")
+        # A value that fails several checks is told once, with the first reason.
         .unique(["index", "column_name"], keep="first", maintain_order=True)
         .sort("index", maintain_order=True)
+    )
+
+
+def _rejects(
+    source: Source,
+    columns: tuple[Column, ...],
+    chunk: Chunk,
+    rows: pl.Series,
+    failures: pl.DataFrame,
+) -> pa.Table:
+    """The failures with row number, reason and raw text, as in `REJECT_COLUMNS`."""
+    bad = chunk.table.take(rows.to_arrow())
+    texts = pl.DataFrame({c.name: pl.Series(c.name, as_text(bad.column(c.name))) for c in columns})
+    told = texts.select(pl.all().str.slice(0, VALUE_LIMIT)).with_columns(index=rows)
+    values = told.unpivot(index="index", variable_name="column_name", value_name="value")
+    raw = pl.DataFrame({"index": rows, "raw_text": _raw_text(source, columns, texts)})
+    reason = pl.concat_str(pl.lit("'"), "value", pl.lit("' "), "said")
+    return (
+        failures.join(values, on=["index", "column_name"], how="left", maintain_order="left")
+        .join(raw, on="index", how="left", maintain_order="left")
+        .with_columns(
+            row_number=pl.Series(chunk.rows[failures["index"].to_numpy()]),
+            reason=pl.when(pl.col("said") == _MISSING).then("said").otherwise(reason),
+        )
+        .select("row_number", "column_name", "reason", "raw_text")
+        .to_arrow()
+        .cast(REJECT_COLUMNS)
     )
 
 
@@ -302,7 +326,7 @@ def _raw_text(source: Source, columns: tuple[Column, ...], rows: pl.DataFrame) -
         if name not in rows.columns:
             parts.append(pl.lit(""))
             continue
-        text = pl.col(name).cast(pl.String)
+        text = pl.col(name)
         quoted = pl.concat_str(
             pl.lit(quote), text.str.replace_all(quote, quote * 2, literal=True), pl.lit(quote)
         )

@@ -35,6 +35,7 @@ from include.ingestion.pickup import is_in_stage, take_from_stage, wait_for
 from include.ingestion.raw import LOADS, REJECTED_ROWS
 from include.ingestion.sources import FOLDER, Checks, Column, ParquetFormat, Source
 from include.warehouse.connection import REPOSITORY, WarehouseUnreachableError
+from tests import damaged_files
 
 if TYPE_CHECKING:
     from tests.conftest import Warehouse
@@ -328,11 +329,12 @@ def test_every_bad_file_is_set_aside_with_its_sentence_and_the_good_ones_load(la
     (lane.folder / "folder.csv").mkdir()
     (lane.folder / "link.csv").symlink_to("/etc/passwd")
     (lane.folder / "dangling.csv").symlink_to("nowhere")
+    (lane.folder / "itself.csv").symlink_to("itself.csv")
     os.mkfifo(lane.folder / "pipe.csv")
     lane.deliver("a good.csv", "1,1,a")
     lane.deliver("another.csv", "2,2,b")
     results = {file.file: file for file in lane.load(**MERGE)}
-    bad = [*BAD, "folder.csv", "link.csv", "dangling.csv", "pipe.csv"]
+    bad = [*BAD, "folder.csv", "link.csv", "dangling.csv", "itself.csv", "pipe.csv"]
     assert {name for name, file in results.items() if file.status == "refused"} == set(bad)
     assert [row[0] for row in lane.table()] == ["1", "2"]
     assert lane.names("rejected") == sorted(bad)
@@ -348,6 +350,49 @@ def test_every_bad_file_is_set_aside_with_its_sentence_and_the_good_ones_load(la
         lane.domain,
     )
     assert dict(recorded) == {name: results[name].reason for name in BAD}
+
+
+def test_damaged_parquet_files_are_recorded_as_refused_and_the_good_ones_load(lane: Lane) -> None:
+    made = {
+        f"damaged {number}.parquet": content[: -number - 1]
+        for number, (_, content) in enumerate(damaged_files.damaged_parquet(1, 3))
+    }
+    odd = ("no UTF-8", "nested list", "giant footer", "nanoseconds", "decimal256", "unknown zone")
+    made |= {f"{name}.parquet": damaged_files.ODD[name]() for name in odd}
+    made |= {"a good.parquet": damaged_files.parquet(damaged_files.table())}
+    for name, content in made.items():
+        (lane.folder / name).write_bytes(content)
+    declared = {"format": ParquetFormat(), "columns": damaged_files.COLUMNS, "load": "append"}
+    results = {file.file: file for file in lane.load(**declared, chunk_rows=100)}
+    good = ["a good", "decimal256", "nanoseconds", "unknown zone"]
+    assert sorted(name for name, file in results.items() if file.status == "loaded") == [
+        f"{name}.parquet" for name in good
+    ]
+    assert accounts(results["decimal256.parquet"]) == (120, 0, 120, 0)
+    bad = sorted(set(made) - {f"{name}.parquet" for name in good})
+    assert lane.names("rejected") == bad
+    assert list(lane.folder.iterdir()) == []
+    recorded = lane.query(
+        f"select source_file, reason from {LOADS} where domain = %s and status = 'refused'",
+        lane.domain,
+    )
+    assert dict(recorded) == {name: results[name].reason for name in bad}
+    [(rows, moment)] = lane.query(
+        f"select count(*), max(iff(_source_file = 'nanoseconds.parquet', \"AT\", null))::varchar"
+        f" from RAW.{lane.domain}.THINGS"
+    )
+    assert (rows, moment[:26]) == (360, "2024-01-01 10:00:00.123456")
+
+
+def test_what_is_no_file_does_not_stop_a_replacing_source(lane: Lane) -> None:
+    lane.deliver("1.csv", "1,1,a")
+    lane.load(load="replace", archive=False)
+    os.mkfifo(lane.folder / "pipe.csv")
+    (lane.folder / "itself.csv").symlink_to("itself.csv")
+    (lane.folder / os.fsdecode(b"\xff.csv")).write_text("id,amount,order\n1,1,a\n")
+    kept, *others = lane.load(load="replace", archive=False)
+    assert kept.status == "unchanged"
+    assert [other.status for other in others] == ["refused"] * 3
 
 
 def test_a_file_that_may_not_be_read_is_refused(

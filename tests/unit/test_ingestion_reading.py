@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gzip
+import subprocess
+import sys
 from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -19,6 +21,7 @@ from include.ingestion.errors import RefusedError
 from include.ingestion.reading import _skipping, open_file, snake_case
 from include.ingestion.sources import Checks, Column, CsvFormat, ParquetFormat, Source
 from include.ingestion.validation import validate
+from include.warehouse.connection import REPOSITORY
 
 COLUMNS = [
     Column(name="id", nullable=False),
@@ -69,6 +72,8 @@ HEADER = b"id,country_code,note\n"
         (b"id,kountry,note\n1,2,3\n", "country_code is missing (there is kountry instead)"),
         (b"id,country_code,note,extra\n1,2,3,4\n", "line 1, column 4: column extra is unknown"),
         (b"id,country_code,note,id\n1,2,3,4\n", "line 1, column 4: id stands twice"),
+        (b"id,country_code,note,\n1,2,3,\n", "line 1: the header ends with a delimiter, so that"),
+        (b"id,,country_code,note\n1,,2,3\n", "line 1: column 2 has no name"),
         (b"id,CountryCode,note,Land\n1,2,3,4\n", "column 4: country_code stands twice"),
         (b'id,country_code,"note\n1,2,3\n', "line 1: a quote in the header is not closed"),
         (HEADER + b'1,2,3\n4,"5,6\n7,8,9\n', "line 3, column country_code: a quoted value begins"),
@@ -350,6 +355,18 @@ def test_every_failed_check_of_a_row_is_told_and_nulls_pass_where_they_may(file:
     assert rejects[0]["raw_text"] == "0,c,ABC,2023-12-31,"
 
 
+def test_nothing_in_quotes_is_a_missing_number_and_an_empty_text(file: Path) -> None:
+    columns = [
+        Column(name="n", type="number(12, 2)"),
+        Column(name="d", type="date", nullable=False),
+        Column(name="s"),
+    ]
+    file.write_text('"n","d","s"\n"","2024-01-01",""\n"1","",""\n')
+    good, rejects = read(file, source(columns=columns))
+    assert [(row["n"], row["s"]) for row in good] == [(None, "")]
+    assert [(one["column_name"], one["reason"]) for one in rejects] == [("d", "is missing")]
+
+
 def test_raw_text_can_be_delivered_again(file: Path) -> None:
     columns = [Column(name="n", type="integer"), Column(name="s")]
     file.write_text('s,n\n"say ""hi"", you",x\n')
@@ -443,3 +460,123 @@ def test_damaged_parquet_pages_are_refused(tmp_path: Path) -> None:
     file.write_bytes(data)
     with pytest.raises(RefusedError, match="Parquet data is damaged"):
         read(file, parquet())
+
+
+# -- memory ------------------------------------------------------------------------------------
+
+MOST_MEGABYTES = 384
+"""What reading and validating a file may take, beyond what a process takes that does nothing."""
+
+MEASURE = """
+import pathlib, re, sys
+from include.ingestion.reading import open_file
+from include.ingestion.sources import Source
+from include.ingestion.validation import validate
+
+def peak():
+    # Not getrusage: its peak begins with that of the process that started this one.
+    status = pathlib.Path("/proc/self/status").read_text()
+    return int(re.search(r"VmHWM:\\s+(\\d+) kB", status)[1]) // 1024
+
+before = peak()
+for path, declared in zip(sys.argv[1::2], sys.argv[2::2]):
+    source = Source.model_validate_json(declared).model_copy(update={"domain": "d"})
+    with open_file(source, pathlib.Path(path)) as opened:
+        columns = tuple(opened.columns)
+        parts = (validate(source, columns, one, typed=opened.typed) for one in opened.chunks)
+        print(*map(sum, zip(*((part.good.num_rows, part.rejected) for part in parts))))
+print(peak() - before)
+"""
+
+
+@pytest.mark.skipif(
+    not Path("/proc/self/status").exists(), reason="reads Linux's account of memory"
+)
+def test_small_files_of_much_text_are_read_in_bounded_memory(tmp_path: Path) -> None:
+    texts = pa.DictionaryArray.from_arrays(
+        pa.array(np.arange(3_000) % 2, pa.int32()), ["x" * 100_000, "y" * 100_000]
+    )
+    parquet = source(columns=[Column(name="v")], format=ParquetFormat(), chunk_rows=20_000)
+    csv = source(columns=[Column(name="v"), Column(name="w")], chunk_rows=20_000)
+    files = {}
+    for name, stored in (("dictionary", True), ("plain", False)):
+        pq.write_table(pa.table({"v": texts}), tmp_path / name, store_schema=stored)
+        files[name] = parquet
+    with gzip.open(tmp_path / "long bad rows", "wb", 1) as out:
+        out.write(b"v,w\n" + (b"z" * 10_000 + b"\n") * 30_000 + b"1,2\n")
+    files["long bad rows"] = csv
+    arguments = [
+        text
+        for name, declared in files.items()
+        for text in (str(tmp_path / name), declared.model_dump_json())
+    ]
+    done = subprocess.run(
+        [sys.executable, "-c", MEASURE, *arguments],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    *rows, taken = done.stdout.splitlines()
+    assert rows == ["3000 0", "3000 0", "1 30000"]
+    assert int(taken) < MOST_MEGABYTES
+
+
+def test_a_parquet_row_that_is_too_long_refuses_the_file_as_in_csv(tmp_path: Path) -> None:
+    file = tmp_path / "some.parquet"
+    declared = source(columns=[Column(name="v")], format=ParquetFormat(), max_row_bytes=1_000_000)
+    many = pa.array(["a"] * 70 + ["b" * 1_000_001] + ["c"] * 70)
+    pq.write_table(pa.table({"v": many}), file, use_dictionary=False)
+    with pytest.raises(RefusedError, match="row 71 holds 1,000,001 bytes of text"):
+        read(file, declared)
+    # 100 GB if each row had its text at once; from the dictionary alone it is known.
+    code = pa.array([0] * 100_000, pa.int32())
+    pq.write_table(pa.table({"v": pa.DictionaryArray.from_arrays(code, ["d" * 1_000_001])}), file)
+    with pytest.raises(RefusedError, match="it holds a text of 1,000,001 bytes") as refused:
+        read(file, declared.model_copy(update={"chunk_rows": 100_000}))
+    assert refused.value.column == "v"
+
+
+def test_row_numbers_hold_among_many_long_bad_ones(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("include.ingestion.reading.BYTES", 40_000)
+    kinds = ["bad" if number % 7 and (number // 500) % 2 else "good" for number in range(6_000)]
+    kinds[::100] = ["blank"] * 60
+    lines = {"good": b"1,a,x", "bad": b"2," + b"y" * 300, "blank": b""}
+    file.write_bytes(HEADER + b"\n".join(lines[kind] for kind in kinds) + b"\n")
+    monkeypatch.setattr("include.ingestion.csv_text.PIECE_BYTES", 20_000)
+    monkeypatch.setattr("include.ingestion.reading.MANY_BAD_ROWS", 300)
+    good, rejects = read(file, source(chunk_rows=1_000))
+    numbered = list(enumerate(kinds, start=2))
+    assert [row["_row_number"] for row in good] == [n for n, kind in numbered if kind == "good"]
+    assert [one["row_number"] for one in rejects] == [n for n, kind in numbered if kind == "bad"]
+    assert {len(one["raw_text"]) for one in rejects} == {302, 250}
+
+
+def test_a_parquet_file_of_many_row_groups_and_kinds_of_text_keeps_every_row(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("include.ingestion.reading.BYTES", 2_000)
+    file = tmp_path / "some.parquet"
+    texts = [None if row % 11 == 0 else "text " * (row % 40) for row in range(500)]
+    columns = [Column(name=name) for name in ("a", "b", "c", "d_e")] + [
+        Column(name="n", type="integer")
+    ]
+    delivered = pa.table(
+        {
+            "a": pa.array(texts),
+            "b": pa.array(texts, pa.large_string()),
+            "c": pa.array(texts).dictionary_encode(),
+            "d.e": pa.array(texts[::-1]),
+            "n": range(500),
+        }
+    )
+    expected = delivered.rename_columns([column.name for column in columns]).to_pylist()
+    for options in ({}, {"store_schema": False}, {"use_dictionary": False}):
+        pq.write_table(delivered, file, row_group_size=90, **options)
+        declared = source(columns=columns, format=ParquetFormat(), chunk_rows=64)
+        good, rejects = read(file, declared)
+        assert rejects == []
+        assert [row.pop("_row_number") for row in good] == list(range(1, 501))
+        assert good == expected

@@ -1,0 +1,75 @@
+"""Where the fault of a file ends and that of the machine begins."""
+
+from __future__ import annotations
+
+import errno
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import polars as pl
+
+from include.ingestion.errors import IngestionError, RefusedError, shown
+from include.ingestion.sources import Source
+from include.logs import event
+
+_OF_A_FILE = {
+    errno.EILSEQ,
+    errno.EINVAL,
+    errno.EISDIR,
+    errno.ELOOP,
+    errno.ENAMETOOLONG,
+    errno.ENOTSUP,
+    errno.ENXIO,
+    errno.EOVERFLOW,
+}
+"""What the system answers because of what a file is. Any other number is the machine's trouble."""
+
+
+@contextmanager
+def reading(source: Source, name: str) -> Iterator[None]:
+    """Refuse the file for whatever goes wrong in this block, which reads and validates one.
+
+    The libraries that decode files fail in more ways than anybody can list: with errors of their
+    own, of the system, of Python, and with Rust panics, which are no `Exception`. So everything
+    counts as the file's fault but what is certainly not: the failures that have a number of the
+    system's (a full disk, a folder without permission), an end that somebody asked for, and what
+    this package has said already. The block must do nothing else, above all not use the warehouse.
+
+    Args:
+        source: what the file is delivered for.
+        name: the file's name, for the log.
+
+    Raises:
+        RefusedError: the file cannot be read.
+    """
+    try:
+        yield
+    except IngestionError:
+        raise
+    except BaseException as error:
+        if not _is_files_fault(error):
+            raise
+        said = next(iter(str(error).splitlines()), "").strip()
+        event(
+            "load.file_unreadable",
+            level="error",
+            domain=source.domain,
+            source=source.name,
+            file=shown(name),
+            error=f"{type(error).__module__}.{type(error).__qualname__}",
+            # The frames alone: a message may hold a row of the file.
+            trace="".join(traceback.format_tb(error.__traceback__)),
+        )
+        raise RefusedError(
+            f"the file cannot be read ({shown(said or type(error).__name__)}): it is damaged, or "
+            "holds what cannot be loaded; deliver it again."
+        ) from error
+
+
+def _is_files_fault(error: BaseException) -> bool:
+    if isinstance(error, TimeoutError):
+        return False
+    if isinstance(error, OSError) and error.errno is not None:
+        return error.errno in _OF_A_FILE
+    return isinstance(error, (Exception, pl.exceptions.PanicException))
