@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ def airflow_settings(tmp_path_factory: pytest.TempPathFactory) -> ConnectionSett
 
 
 @pytest.fixture(scope="session")
-def manifest(airflow_settings: ConnectionSettings) -> dict[str, Any]:
+def manifest(airflow_settings: ConnectionSettings) -> Mapping[str, Any]:
     return read_manifest(ensure_manifest(airflow_environment(settings=airflow_settings)))
 
 
@@ -43,7 +43,7 @@ def _parsed(settings: ConnectionSettings, *, headless: bool) -> Parsed:
 
 @pytest.fixture(scope="session")
 def parse(
-    airflow_settings: ConnectionSettings, manifest: dict[str, Any]
+    airflow_settings: ConnectionSettings, manifest: Mapping[str, Any]
 ) -> Callable[[bool], Parsed]:
     return lambda headless: _parsed(airflow_settings, headless=headless)
 
