@@ -1,6 +1,6 @@
 """The forex pipeline through real Airflow, on a real local warehouse of its own.
 
-The tests go on from one another, in this order: two deliveries, a key that stands twice, a repair.
+The tests go on from one another, in this order: two deliveries, a fact that is wrong, a repair.
 """
 
 from __future__ import annotations
@@ -97,34 +97,37 @@ def test_a_refused_file_holds_nothing_back_and_what_is_known_is_not_merged_again
     assert "column customer_city is missing" in said
 
 
-RAW = "RAW.FOREX.CUSTOMER_TRANSACTIONS"
-RED = "forex.staging.stg_forex__customer_transactions"
-GREEN = {"forex.source_freshness", "forex.seeds.forex_calendar", "forex.mart.dim_forex__date"}
-HELD_BACK = {"forex.mart.fct_forex__transaction", "forex.mart.mart_forex__sales_monthly", "publish"}
+FACT = "analytics_dev.test_mart.fct_forex__transaction"
+RED = "forex.mart.fct_forex__transaction"
+GREEN = {
+    "forex.source_freshness",
+    "forex.staging.stg_forex__customer_transactions",
+    "forex.intermediate.int_forex__transactions",
+    "forex.mart.dim_forex__customer",
+}
+HELD_BACK = {"forex.mart.mart_forex__sales_monthly", "publish"}
 
 
 @pytest.fixture(scope="module")
-def key_twice(pipeline: Pipeline) -> None:
-    """A transaction that is there twice, which a test of the staging model forbids."""
+def nobody(pipeline: Pipeline) -> None:
+    """A transaction of a customer who does not exist, which a test of the fact forbids."""
     pipeline.sql(
-        f"create table RAW.FOREX.TWICE as select * from {RAW} order by _row_number limit 1",
-        "update RAW.FOREX.TWICE set _row_number = -1",
-        f"insert into {RAW} select * from RAW.FOREX.TWICE",
-        "drop table RAW.FOREX.TWICE",
+        f"update {FACT} set customer_key = 'nobody'"
+        f" where transaction_id = (select min(transaction_id) from {FACT})"
     )
 
 
 def test_a_failing_test_turns_the_models_own_task_red_in_a_headless_run(
-    pipeline: Pipeline, key_twice: None
+    pipeline: Pipeline, nobody: None
 ) -> None:
     forex.deliver(1, ROWS, settings=pipeline.settings)
     outcome, nodes = pipeline.run()
     assert not outcome.succeeded
     # The model itself was built: it is its test that failed.
-    assert nodes["stg_forex__customer_transactions"].status == "success"
+    assert nodes["fct_forex__transaction"].status == "success"
     failed_tests = [name for name, node in nodes.items() if node.failed]
     assert failed_tests
-    assert all("stg_forex__customer_transactions" in name for name in failed_tests)
+    assert all("fct_forex__transaction" in name for name in failed_tests)
 
     assert outcome.tasks[RED] == "failed"
     assert {task: outcome.tasks[task] for task in GREEN} == dict.fromkeys(GREEN, "success")
@@ -134,7 +137,7 @@ def test_a_failing_test_turns_the_models_own_task_red_in_a_headless_run(
 
 
 def test_a_failing_test_turns_the_models_own_task_red_under_a_scheduler(
-    pipeline: Pipeline, key_twice: None
+    pipeline: Pipeline, nobody: None
 ) -> None:
     forex.deliver(1, ROWS, settings=pipeline.settings)
     with scheduler(pipeline.variables) as airflow:
@@ -159,8 +162,7 @@ def states_once_red(airflow: Scheduler) -> dict[str, str | None]:
     return states
 
 
-def test_a_full_refresh_after_the_repair_builds_anew(pipeline: Pipeline) -> None:
-    pipeline.sql(f"delete from {RAW} where _row_number = -1")
+def test_a_full_refresh_builds_anew_and_repairs(pipeline: Pipeline) -> None:
     forex.deliver(1, ROWS, settings=pipeline.settings)
     outcome, nodes = pipeline.run(is_full_refresh=True)
     assert outcome.succeeded, "\n".join(outcome.last_lines(40))
