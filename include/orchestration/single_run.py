@@ -289,7 +289,8 @@ def _read_dags() -> dict[str, DAG]:
     from airflow.dag_processing.dagbag import BundleDagBag
 
     found: dict[str, DAG] = {}
-    for bundle in DagBundlesManager().get_all_dag_bundles():
+    manager = DagBundlesManager()  # type: ignore[no-untyped-call]
+    for bundle in manager.get_all_dag_bundles():
         bundle.initialize()
         found |= BundleDagBag(
             dag_folder=bundle.path, bundle_path=bundle.path, bundle_name=bundle.name
