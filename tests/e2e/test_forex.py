@@ -1,6 +1,6 @@
 """The forex pipeline through real Airflow, on a real local warehouse of its own.
 
-The tests go on from one another, in this order: two deliveries, a fact that is wrong, a repair.
+The tests go on from one another, in this order: two deliveries, then a full refresh.
 """
 
 from __future__ import annotations
@@ -9,14 +9,12 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from tenacity import Retrying, stop_after_delay, wait_fixed
 
 from include.ingestion.sources import load_domain
 from include.orchestration.builds import NodeResult, builds_folder, read_run_results
 from include.orchestration.single_run import DagRunOutcome
 from include.sample_data import forex
 from tests.e2e.airflow import Prepared, prepared
-from tests.e2e.scheduler import Scheduler, scheduler
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
@@ -97,72 +95,7 @@ def test_a_refused_file_holds_nothing_back_and_what_is_known_is_not_merged_again
     assert "column customer_city is missing" in said
 
 
-FACT = "analytics_dev.test_mart.fct_forex__transaction"
-RED = "forex.mart.fct_forex__transaction"
-GREEN = {
-    "forex.source_freshness",
-    "forex.staging.stg_forex__customer_transactions",
-    "forex.intermediate.int_forex__transactions",
-    "forex.mart.dim_forex__customer",
-}
-HELD_BACK = {"forex.mart.mart_forex__sales_monthly", "publish"}
-
-
-@pytest.fixture(scope="module")
-def nobody(pipeline: Pipeline) -> None:
-    """A transaction of a customer who does not exist, which a test of the fact forbids."""
-    pipeline.sql(
-        f"update {FACT} set customer_key = 'nobody'"
-        f" where transaction_id = (select min(transaction_id) from {FACT})"
-    )
-
-
-def test_a_failing_test_turns_the_models_own_task_red_in_a_headless_run(
-    pipeline: Pipeline, nobody: None
-) -> None:
-    forex.deliver(1, ROWS, settings=pipeline.settings)
-    outcome, nodes = pipeline.run()
-    assert not outcome.succeeded
-    # The model itself was built: it is its test that failed.
-    assert nodes["fct_forex__transaction"].status == "success"
-    failed_tests = [name for name, node in nodes.items() if node.failed]
-    assert failed_tests
-    assert all("fct_forex__transaction" in name for name in failed_tests)
-
-    assert outcome.tasks[RED] == "failed"
-    assert {task: outcome.tasks[task] for task in GREEN} == dict.fromkeys(GREEN, "success")
-    assert {task: outcome.tasks[task] for task in HELD_BACK} == dict.fromkeys(
-        HELD_BACK, "upstream_failed"
-    )
-
-
-def test_a_failing_test_turns_the_models_own_task_red_under_a_scheduler(
-    pipeline: Pipeline, nobody: None
-) -> None:
-    forex.deliver(1, ROWS, settings=pipeline.settings)
-    with scheduler(pipeline.variables) as airflow:
-        # Switched on, the DAG starts its run of the last hour.
-        for attempt in Retrying(stop=stop_after_delay(60), wait=wait_fixed(1), reraise=True):
-            with attempt:
-                airflow.unpause(DAG)
-        states = states_once_red(airflow)
-    assert {task: states[task] for task in GREEN} == dict.fromkeys(GREEN, "success")
-    # Not held back by a state of its own: it waits for the retry of what it needs.
-    assert {task: states[task] for task in HELD_BACK} == dict.fromkeys(HELD_BACK, None)
-
-
-def states_once_red(airflow: Scheduler) -> dict[str, str | None]:
-    """The state of each task of the run once the model's task has failed."""
-    states: dict[str, str | None] = {}
-    for attempt in Retrying(stop=stop_after_delay(300), wait=wait_fixed(1), reraise=True):
-        with attempt:
-            states = airflow.tasks(DAG, airflow.last_run(DAG)["dag_run_id"])
-            assert states.get(RED) == "up_for_retry", states
-            assert {states.get(task) for task in GREEN} == {"success"}, states
-    return states
-
-
-def test_a_full_refresh_builds_anew_and_repairs(pipeline: Pipeline) -> None:
+def test_a_full_refresh_builds_anew(pipeline: Pipeline) -> None:
     forex.deliver(1, ROWS, settings=pipeline.settings)
     outcome, nodes = pipeline.run(is_full_refresh=True)
     assert outcome.succeeded, "\n".join(outcome.last_lines(40))

@@ -11,12 +11,14 @@ from typing import Any
 
 import duckdb
 import pytest
+from tenacity import Retrying, stop_after_delay, wait_fixed
 
 from include.orchestration.builds import NodeResult, builds_folder, read_run_results
 from include.orchestration.local_warehouse import start_warehouse, stop_warehouse
 from include.orchestration.single_run import DagRunOutcome, run_dag
 from include.sample_data import tpch
 from tests.e2e.airflow import Prepared, prepared
+from tests.e2e.scheduler import Scheduler, scheduler
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
@@ -111,6 +113,67 @@ def test_a_stale_source_stops_its_domain_before_anything_is_built(pipeline: Pipe
     assert not nodes
     assert any("STALE freshness of tpch.orders" in line for line in outcome.last_lines(60))
     _age(pipeline, "ORDERS", 0)
+
+
+@pytest.fixture(scope="module")
+def broken(pipeline: Pipeline) -> None:
+    """A customer that is there twice, which a test of `stg_tpch__dim_customer` forbids."""
+    table = "snowflake_sample_data.tpch_sf1.customer"
+    pipeline.sql(f"insert into {table} select * from {table} where c_custkey = 1")
+
+
+RED = "tpch.staging.stg_tpch__dim_customer"
+GREEN = {
+    "tpch.source_freshness",
+    "tpch.staging.stg_tpch__dim_region",
+    "tpch.staging.stg_tpch__dim_nation",
+    "tpch.staging.stg_tpch__dim_part",
+    "tpch.staging.stg_tpch__dim_supplier",
+}
+HELD_BACK = {"tpch.mart.mart_orders", "tpch.mart.mart_customer_summary", "publish"}
+
+
+def test_a_failing_test_turns_the_models_own_task_red_in_a_headless_run(
+    pipeline: Pipeline, broken: None
+) -> None:
+    outcome, nodes, _ = pipeline.run()
+    assert not outcome.succeeded
+    # The model itself was built: it is its test that failed.
+    assert nodes["stg_tpch__dim_customer"].status == "success"
+    failed_tests = [name for name, node in nodes.items() if node.failed]
+    assert failed_tests
+    assert all("stg_tpch__dim_customer" in name for name in failed_tests)
+
+    assert outcome.tasks[RED] == "failed"
+    assert {task: outcome.tasks[task] for task in GREEN} == dict.fromkeys(GREEN, "success")
+    assert {task: outcome.tasks[task] for task in HELD_BACK} == dict.fromkeys(
+        HELD_BACK, "upstream_failed"
+    )
+
+
+def test_a_failing_test_turns_the_models_own_task_red_under_a_scheduler(
+    pipeline: Pipeline, broken: None
+) -> None:
+    with scheduler(pipeline.variables) as airflow:
+        # Switched on, the DAG starts its run of the last four hours.
+        for attempt in Retrying(stop=stop_after_delay(60), wait=wait_fixed(1), reraise=True):
+            with attempt:
+                airflow.unpause(DAG)
+        states = states_once_red(airflow)
+    assert {task: states[task] for task in GREEN} == dict.fromkeys(GREEN, "success")
+    # Not held back by a state of its own: it waits for the retry of what it needs.
+    assert {task: states[task] for task in HELD_BACK} == dict.fromkeys(HELD_BACK, None)
+
+
+def states_once_red(airflow: Scheduler) -> dict[str, str | None]:
+    """The state of each task of the run once the model's task has failed."""
+    states: dict[str, str | None] = {}
+    for attempt in Retrying(stop=stop_after_delay(240), wait=wait_fixed(1), reraise=True):
+        with attempt:
+            states = airflow.tasks(DAG, airflow.last_run(DAG)["dag_run_id"])
+            assert states.get(RED) == "up_for_retry", states
+            assert {states.get(task) for task in GREEN} == {"success"}, states
+    return states
 
 
 def test_a_missing_source_stops_the_domain_before_anything_is_built(
