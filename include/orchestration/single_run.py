@@ -18,6 +18,7 @@ import logging
 import os
 import re
 import select
+import signal
 import subprocess
 import sys
 import time
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from airflow.sdk import DAG
 
 POLL_SECONDS = 0.2
+PATIENCE_SECONDS = 3
 FAILED = "failed"
 _END = "[DAG TEST] end task"
 _RAISED = re.compile(r"\S*\b\w+(?:Exception|Error): (.+)")
@@ -178,6 +180,9 @@ def _runner(variables: Mapping[str, str], log: Path) -> subprocess.Popen[str]:
             stdout=subprocess.PIPE,
             stderr=output,
             text=True,
+            # Ctrl-C in the terminal is for this program, which ends the run: Airflow would take it
+            # for the failure of a task and go on with the next one.
+            start_new_session=True,
         )
     return _running[environment]
 
@@ -207,18 +212,30 @@ def _answered(process: subprocess.Popen[str]) -> bool:
 
 
 def _terminate(process: subprocess.Popen[str]) -> None:
-    """End a process and what it started: dbt is in a session of its own and would go on."""
+    """End a process and what it started."""
     with suppress(psutil.NoSuchProcess):
-        started = psutil.Process(process.pid).children(recursive=True)
-        for child in started:
-            with suppress(psutil.NoSuchProcess):
-                child.terminate()
-    process.terminate()
+        _end(psutil.Process(process.pid))
     process.wait()
     for pipe in (process.stdin, process.stdout):
         if pipe:
             with suppress(OSError):
                 pipe.close()
+
+
+def _end(process: psutil.Process) -> None:
+    """End a process and what it started.
+
+    A run is asked first, and seldom listens: Airflow waits for the end of its task.
+    """
+    family = [process, *process.children(recursive=True)]
+    for one in family:
+        with suppress(psutil.NoSuchProcess):
+            one.terminate()
+    _, alive = psutil.wait_procs(family, timeout=PATIENCE_SECONDS)
+    for one in alive:
+        with suppress(psutil.NoSuchProcess):
+            one.kill()
+    psutil.wait_procs(alive, timeout=PATIENCE_SECONDS)
 
 
 def _begun(printed: TextIO) -> Iterator[str]:
@@ -259,15 +276,31 @@ def _serve() -> None:
     for module in PRELOADED:
         importlib.import_module(module)
     _build_api()
-    dags = _read_dags()
+    dags, unreadable = _read_dags()
     # What the collector touched would no longer be shared with the runs.
     gc.freeze()
     for line in sys.stdin:
         child = os.fork()
+        request = json.loads(line)
         if child == 0:
-            _run_and_exit(dags, json.loads(line))
-        os.waitpid(child, 0)
+            _run_and_exit(dags, unreadable, request)
+        _wait_for(child, Path(request["log"]))
         print("ended", file=answers, flush=True)
+
+
+def _wait_for(child: int, log: Path) -> None:
+    """Wait for the end of a run, or end it with the program that asked for it."""
+    while True:
+        ended, status = os.waitpid(child, os.WNOHANG)
+        if ended:
+            break
+        # Nothing is asked for during a run, so what can be read is the end of the program.
+        if select.select([sys.stdin], [], [], POLL_SECONDS)[0]:
+            _end(psutil.Process(child))
+            sys.exit(1)
+    if (code := os.waitstatus_to_exitcode(status)) < 0:
+        with log.open("a") as printed:
+            printed.write(f"The run was ended by {signal.Signals(-code).name}.\n")
 
 
 def _build_api() -> None:
@@ -283,29 +316,36 @@ def _build_api() -> None:
     asyncio.run(ask())
 
 
-def _read_dags() -> dict[str, DAG]:
-    """Every DAG that can be read; what is wrong with the others is in the log."""
+def _read_dags() -> tuple[dict[str, DAG], dict[str, str]]:
+    """Every DAG that can be read, and by file what is wrong with the others."""
     from airflow.dag_processing.bundles.manager import DagBundlesManager
     from airflow.dag_processing.dagbag import BundleDagBag
 
     found: dict[str, DAG] = {}
+    unreadable: dict[str, str] = {}
     manager = DagBundlesManager()  # type: ignore[no-untyped-call]
     for bundle in manager.get_all_dag_bundles():
         bundle.initialize()
-        found |= BundleDagBag(
-            dag_folder=bundle.path, bundle_path=bundle.path, bundle_name=bundle.name
-        ).dags
-    return found
+        bag = BundleDagBag(dag_folder=bundle.path, bundle_path=bundle.path, bundle_name=bundle.name)
+        found |= bag.dags
+        unreadable |= bag.import_errors
+    return found, unreadable
 
 
-def _run_and_exit(dags: Mapping[str, DAG], request: Mapping[str, Any]) -> None:
+def _run_and_exit(
+    dags: Mapping[str, DAG], unreadable: Mapping[str, str], request: Mapping[str, Any]
+) -> None:
     log = os.open(request["log"], os.O_WRONLY | os.O_APPEND)
     nothing = os.open(os.devnull, os.O_RDONLY)
     for source, target in ((nothing, 0), (log, 1), (log, 2)):
         os.dup2(source, target)
     code = 1
     try:
-        _run_here(dags, request["dag_id"], request["conf"], Path(request["outcome"]))
+        dag_id = request["dag_id"]
+        if dag_id not in dags:
+            reasons = "".join(f"\n{file}: {error}" for file, error in unreadable.items())
+            raise LookupError(f"There is no DAG {dag_id}, or its file cannot be read.{reasons}")
+        _run_here(dags[dag_id], request["conf"], Path(request["outcome"]))
         code = 0
     except BaseException:
         traceback.print_exc()
@@ -316,13 +356,11 @@ def _run_and_exit(dags: Mapping[str, DAG], request: Mapping[str, Any]) -> None:
         os._exit(code)
 
 
-def _run_here(dags: Mapping[str, DAG], dag_id: str, conf: dict[str, Any], outcome: Path) -> None:
+def _run_here(dag: DAG, conf: dict[str, Any], outcome: Path) -> None:
     from airflow.providers_manager import ProvidersManager
 
-    if dag_id not in dags:
-        raise LookupError(f"There is no DAG {dag_id}, or its file cannot be read.")
     ProvidersManager().initialize_providers_configuration()  # type: ignore[no-untyped-call]
-    run = dags[dag_id].test(run_conf=conf)
+    run = dag.test(run_conf=conf)
     instances = sorted(
         run.get_task_instances(), key=lambda task: (task.start_date is None, task.start_date)
     )
