@@ -182,7 +182,7 @@ class Bench:
         address = URL(
             account="local",
             user="firn",
-            password="firn",  # noqa: S106 - any will do, the local warehouse asks for none
+            password=self.settings.local_login.password(),
             host=LOCAL_HOST,
             port=self.settings.port,
             database="RAW",

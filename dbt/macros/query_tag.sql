@@ -17,13 +17,6 @@
 {%- endmacro %}
 
 
-{#- The adapter tags every kind of node but this one, which would have the tag of the node before. -#}
-{% materialization unit, adapter='snowflake' -%}
-    {%- do set_query_tag() -%}
-    {{ return(materialization_unit_default()) }}
-{%- endmaterialization %}
-
-
 {% macro escape_literal(text) -%}
     {{ return(text | replace('\\', '\\\\') | replace("'", "''")) }}
 {%- endmacro %}

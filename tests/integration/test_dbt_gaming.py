@@ -287,7 +287,7 @@ def assert_as_from_nothing(game: Game, from_nothing: dict[str, str], *models: st
 def test_a_run_without_changes_writes_nothing(game: Game, from_nothing: dict[str, str]) -> None:
     game.stage()
     assert_as_from_nothing(game, from_nothing)
-    assert min(len(game.rows(model)) for model in TABLES) > 10
+    assert min(len(game.rows(model)) for model in TABLES) > 5
     again = game.stage()
     assert [again.rows_affected(model) for model in TABLES] == [0, 0, 0]
 

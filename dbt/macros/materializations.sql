@@ -8,3 +8,10 @@
     {%- endif -%}
     {{ return(dbt.materialization_test_snowflake()) }}
 {%- endmaterialization %}
+
+
+{#- The adapter tags every kind of node but this one, which would have the tag of the node before. -#}
+{% materialization unit, adapter='snowflake' -%}
+    {%- do set_query_tag() -%}
+    {{ return(materialization_unit_default()) }}
+{%- endmaterialization %}
