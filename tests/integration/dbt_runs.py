@@ -26,6 +26,9 @@ PROJECT = Path(__file__).parents[2] / "dbt"
 
 Row = tuple[Any, ...]
 
+BOUNDS = {"backfill_start", "backfill_end"}
+"""Variables that stand in no configuration: a project that was parsed without them serves."""
+
 
 def layers_of(domain: str) -> dict[str, str]:
     """The layer of each of a domain's models."""
@@ -71,7 +74,7 @@ class DbtRuns:
         domain: the folder of the models.
         variables: dbt variables of every command.
         project: the dbt project.
-        parsed: what dbt made of the project, by target folder. Only `run` uses it again.
+        parsed: what dbt made of the project, by the variables that may stand in configurations.
     """
 
     cursor: SnowflakeCursor
@@ -80,7 +83,7 @@ class DbtRuns:
     domain: str
     variables: Mapping[str, object] = field(default_factory=dict)
     project: Path = PROJECT
-    parsed: dict[Path, Manifest] = field(default_factory=dict, repr=False)
+    parsed: dict[str, Manifest] = field(default_factory=dict, repr=False)
 
     def dbt(self, *arguments: str, **variables: object) -> Outcome:
         """Run a dbt command in this process."""
@@ -100,13 +103,13 @@ class DbtRuns:
             f"--vars={chosen}",
         ]
         manifest = None
-        if arguments[0] == "run" and self.project == PROJECT:
+        if arguments[0] in {"build", "run", "test"} and self.project == PROJECT:
             # Reading the project again takes longer than a small run does.
-            if target not in self.parsed:
-                self.parsed[target] = cast(
-                    "Manifest", dbtRunner().invoke(["parse", *options]).result
-                )
-            manifest = self.parsed[target]
+            decisive = {name: value for name, value in variables.items() if name not in BOUNDS}
+            key = json.dumps({**self.variables, **decisive}, default=str)
+            if key not in self.parsed:
+                self.parsed[key] = cast("Manifest", dbtRunner().invoke(["parse", *options]).result)
+            manifest = self.parsed[key]
         done = dbtRunner(manifest, callbacks=[listen]).invoke([*arguments, *options])
         results = target / "run_results.json"
         found = json.loads(results.read_text())["results"] if results.exists() else []
