@@ -19,7 +19,11 @@ import sqlalchemy as sa
 from include.ingestion.errors import IngestionError
 from include.ingestion.sources import DatabaseFormat, Source
 
+DIALECTS = ("postgresql", "sqlite")
+"""Databases that can be compared; others are only loaded."""
 MICROSECONDS = "firn_microseconds"
+UNFINISHED = "the comparison did not end."
+"""The problem of one that has begun, until it ends."""
 _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001
 
 
@@ -237,15 +241,14 @@ def source_days(
     columns: Mapping[str, sa.ColumnElement[Any]],
     scope: Scope,
 ) -> dict[str, Day]:
-    """What the source's table holds, by one query.
+    """What the source's table holds, by one query; of one of the `DIALECTS`.
 
     Raises:
-        IngestionError: nobody has said how this kind of database is asked.
         sqlalchemy.exc.SQLAlchemyError: the database fails.
     """
     database = cast(DatabaseFormat, source.format)
     event_time = columns[cast(str, database.event_time)]
-    changed = _microseconds(columns[database.watermark], connection.dialect.name, source)
+    changed = _microseconds(columns[database.watermark], connection.dialect.name)
     keys = [columns[key] for key in source.key]
     place: sa.ColumnElement[Any] = sa.literal(1)
     if keys:
@@ -277,21 +280,14 @@ def source_days(
     }
 
 
-def _microseconds(
-    column: sa.ColumnElement[Any], dialect: str, source: Source
-) -> sa.ColumnElement[Any]:
+def _microseconds(column: sa.ColumnElement[Any], dialect: str) -> sa.ColumnElement[Any]:
     """A time of change as a whole number; 0 if it is none, whose row still counts."""
     if dialect == "postgresql":
         moment = sa.cast(column, sa.TIMESTAMP)
         seconds = sa.extract("epoch", moment)
         number = sa.cast(sa.func.round(seconds * 1_000_000), sa.BigInteger)
         return sa.case((sa.func.isfinite(moment), number), else_=0)
-    if dialect == "sqlite":
-        return cast("sa.ColumnElement[Any]", getattr(sa.func, MICROSECONDS)(column))
-    raise IngestionError(
-        f"{source.title}: databases of the kind {dialect} cannot be compared with raw: set "
-        "compare_minutes: null."
-    )
+    return cast("sa.ColumnElement[Any]", getattr(sa.func, MICROSECONDS)(column))
 
 
 def teach_sqlite(connection: Any) -> None:

@@ -35,7 +35,15 @@ from sqlalchemy.engine import URL, Engine
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
-from include.ingestion.comparison import Days, Scope, bound, day_of, source_days, teach_sqlite
+from include.ingestion.comparison import (
+    DIALECTS,
+    Days,
+    Scope,
+    bound,
+    day_of,
+    source_days,
+    teach_sqlite,
+)
 from include.ingestion.errors import IngestionError, RefusedError, shown
 from include.ingestion.landing import Delivery, Stamp
 from include.ingestion.reading import Opened, text_chunks
@@ -139,8 +147,8 @@ class Extraction:
 
     Attributes:
         delivery: the extract; None if there is nothing to load.
-        days: what the table holds, counted at the same moment; None if that was not asked for, or
-            failed.
+        days: what the table holds, counted at the same moment; None if that was not asked for,
+            cannot be asked of this kind of database, or failed.
         problem: why it failed, in a sentence.
     """
 
@@ -260,7 +268,12 @@ def _counted(
     columns: Mapping[str, sa.ColumnClause[Any]],
     scope: Scope,
 ) -> tuple[Days | None, str | None]:
-    """The days of the table, or why they cannot be counted: the extract is loaded all the same."""
+    """The days of the table, or why they cannot be counted: the extract is loaded all the same.
+
+    Neither of a kind of database that nobody has said how to ask.
+    """
+    if connection.dialect.name not in DIALECTS:
+        return None, None
     try:
         return source_days(connection, source, columns, scope), None
     except SQLAlchemyError as error:

@@ -18,7 +18,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -30,6 +30,7 @@ from snowflake.connector.errors import OperationalError
 
 from include.ingestion.boundary import reading
 from include.ingestion.comparison import (
+    UNFINISHED,
     Comparison,
     Difference,
     Differences,
@@ -244,11 +245,37 @@ def _load_from_database(
         compared = None
         if scope is not None and all(file.status == "loaded" for file in files):
             seen = {} if compare_all else known
-            compared, more = _compare(raw, root, settings, scope, read, seen, checkpoint)
-            compared = compared.after(known)
-            raw.record_comparison(compared)
-            files += more
+            if read.days is not None or read.problem:
+                # In the book beforehand: one that is killed is not tried again by every next load.
+                begun = raw.begin_comparison(Comparison(scope, problem=UNFINISHED).after(known))
+                compared = _compare_safely(
+                    raw, root, settings, scope, read, seen, checkpoint, files
+                ).after(known)
+                with suppress(SnowflakeError) if compared.problem else nullcontext():
+                    raw.end_comparison(begun, compared)
+            elif compare_all:
+                compared = Comparison(scope, problem="databases of its kind cannot be compared.")
     return _told(source, SourceResult(source.title, tuple(files), compared))
+
+
+def _compare_safely(
+    raw: Raw,
+    root: Path,
+    settings: ConnectionSettings,
+    scope: Scope,
+    read: Extraction,
+    known: Differences,
+    checkpoint: Checkpoint,
+    files: list[FileResult],
+) -> Comparison:
+    """Compare; what was loaded stays loaded, even if that fails."""
+    try:
+        return _compare(raw, root, settings, scope, read, known, checkpoint, files)
+    except SnowflakeError as error:
+        said = shown(str(error.raw_msg or error), 300)
+        return Comparison(scope, problem=f"the warehouse failed ({said}).")
+    except IngestionError as error:
+        return Comparison(scope, problem=str(error).removeprefix(f"{raw.source.title}: "))
 
 
 def _compare(
@@ -259,14 +286,16 @@ def _compare(
     read: Extraction,
     known: Differences,
     checkpoint: Checkpoint,
-) -> tuple[Comparison, list[FileResult]]:
+    files: list[FileResult],
+) -> Comparison:
     """Compare what was read with the raw table, and extract again the days that differ.
 
     Not those that the source has nothing of, and not those that differ as they did before: what
-    was rejected comes as it came. What the raw table has and the source has not stays.
+    was rejected comes as it came. What the raw table has and the source has not stays. What is
+    loaded is added to `files`.
     """
     if read.days is None:
-        return Comparison(scope, problem=read.problem), []
+        return Comparison(scope, problem=read.problem)
     there, here = within(read.days, scope), within(raw.days(scope), scope)
     apart = differences(there, here)
     again = tuple(
@@ -274,21 +303,22 @@ def _compare(
         for day, one in apart.items()
         if one.source_rows and (day not in known or known[day].apart != one.apart)
     )
-    found, files = 0, []
+    found = 0
     if again:
         more = extract(raw.source, root, days=again, count=scope, settings=settings)
-        files = [_load_file(raw, more.delivery, checkpoint)] if more.delivery else []
-        if more.days is None:
-            return Comparison(scope, problem=more.problem), files
-        for file in files:
+        if more.delivery:
+            file = _load_file(raw, more.delivery, checkpoint)
+            files.append(file)
             if file.accounts is None:
-                return Comparison(scope, problem=file.reason), files
-            found += file.accounts.loaded
+                return Comparison(scope, problem=file.reason)
+            found = file.accounts.loaded
+        if more.days is None:
+            return Comparison(scope, problem=more.problem)
         left = differences(more.days, raw.days(scope))
         apart = {day: one for day, one in apart.items() if day not in again}
         apart |= {day: left[day] for day in again if day in left}
     days = len({*there, *here})
-    return Comparison(scope, days, extracted=again, found=found, differences=apart), files
+    return Comparison(scope, days, extracted=again, found=found, differences=apart)
 
 
 def _told(source: Source, result: SourceResult) -> SourceResult:

@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 
 from include.ingestion import database as extraction
 from include.ingestion.__main__ import app
-from include.ingestion.comparison import Comparison
+from include.ingestion.comparison import UNFINISHED, Comparison
 from include.ingestion.database import Span
 from include.ingestion.errors import IngestionError
 from include.ingestion.landing import Delivery
@@ -52,6 +52,10 @@ create table {schema}events (
     happened {moment}, id integer, amount numeric(10, 2), weight double precision, changed {moment}
 )
 """
+
+
+class Killed(Exception):  # noqa: N818
+    pass
 
 
 class Game:
@@ -529,6 +533,44 @@ def test_a_comparison_that_fails_holds_nothing_up_and_is_told(on_postgres: Game)
     assert result.comparison.is_news
     # Not again with the next load, but when it is due.
     assert game.run().comparison is None
+
+
+@pytest.mark.parametrize("ends", [IngestionError("events: the disk is full"), Killed()])
+def test_a_comparison_that_ends_early_is_not_tried_again_at_once(
+    warehouse: Warehouse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ends: Exception
+) -> None:
+    game = Game(warehouse, tmp_path, URL.create("sqlite", database=str(tmp_path / "game.db")))
+    monkeypatch.setenv(game.setting, str(game.url))
+    game.insert(1)
+    game.compared()
+    game.declare(compare_minutes=0)
+    game.insert(2, changed=NOON - timedelta(days=1))
+    game.insert(3)
+    claims: list[str] = []
+
+    def end(step: str) -> None:
+        claims.extend([step] if step == "claimed" else [])
+        if len(claims) == 2:
+            raise ends
+
+    if isinstance(ends, Killed):
+        with pytest.raises(Killed):
+            game.run(checkpoint=end)
+        problem = UNFINISHED
+    else:
+        result = game.run(checkpoint=end)
+        assert result.accounts.loaded == 1, "what the load itself has loaded counts"
+        assert result.comparison is not None
+        problem = str(ends)
+        assert result.comparison.problem == problem
+    assert game.raw() == [1, 3]
+    assert game.query(
+        f"select problem from {COMPARISONS} where domain = '{game.domain}' order by compared_at"
+    ) == [(None,), (problem,)]
+    game.declare(compare_minutes=60)
+    assert game.run().comparison is None
+    game.declare(compare_minutes=0)
+    assert game.compared().found == 1
 
 
 def test_extracts_of_killed_loads_are_gone_and_one_load_waits_for_another(

@@ -6,12 +6,16 @@ from datetime import UTC, date, datetime, timedelta, timezone
 from datetime import time as clock_time
 from decimal import Decimal
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 from uuid import UUID
 
 import pyarrow as pa
 import pytest
+import sqlalchemy as sa
 from hypothesis import given
 from hypothesis import strategies as st
+from sqlalchemy.dialects import mssql, mysql, oracle
 
 from include.ingestion.comparison import (
     Comparison,
@@ -30,6 +34,7 @@ from include.ingestion.database import (
     NoTextError,
     Span,
     _as_text,
+    _counted,
     database_url,
     extract,
     open_extract,
@@ -139,6 +144,14 @@ def test_what_is_due_to_be_compared() -> None:
     assert later is not None
     assert later.first is not None
     assert later.first < date(2998, 1, 1)
+
+
+def test_a_database_of_another_kind_is_loaded_and_not_compared() -> None:
+    source = load_domain("gaming").source("purchases")
+    columns = {column.name: sa.column(column.name) for column in source.columns}
+    for other in (mysql, oracle, mssql):
+        connection = cast(sa.Connection, SimpleNamespace(dialect=other.dialect()))
+        assert _counted(connection, source, columns, Scope()) == (None, None)
 
 
 def test_only_a_table_with_a_time_of_events_is_compared() -> None:
