@@ -109,9 +109,9 @@ def load(
                     "in a database; name those after the domain."
                 )
             else:
-                seconds = source.wait_minutes * 60 if wait else 0
-                found = wait_for(source, root, seconds, settings=settings)
-                result = load_source(source, settings=settings, landing=root, deliveries=found)
+                if wait:
+                    wait_for(source, root, source.wait_minutes * 60, settings=settings)
+                result = load_source(source, settings=settings, landing=root)
         except MissingDeliveryError as error:
             errors.print(str(error), style="red")
             complete = False

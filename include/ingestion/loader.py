@@ -57,7 +57,7 @@ from include.ingestion.errors import (
     shown,
 )
 from include.ingestion.landing import Delivery, Stamp, archive, discover, landing_folder, set_aside
-from include.ingestion.pickup import take_from_stage
+from include.ingestion.pickup import name_unusable, take_from_stage
 from include.ingestion.raw import Accounts, Claim, Raw, as_parquet, load_table
 from include.ingestion.reading import Opened, open_file, too_many_rejected
 from include.ingestion.sources import Column, DatabaseFormat, Source
@@ -195,11 +195,13 @@ def load_source(
         require_comparable(source)
     if isinstance(source.format, DatabaseFormat):
         return _load_from_database(source, settings, root, span, compare_all, checkpoint)
+    files = []
     if deliveries is None:
-        take_from_stage(source, root, settings=settings)
+        taken = take_from_stage(source, root, settings=settings)
+        files = refuse_names(source, taken.unusable)
         deliveries = discover(source, root)
     checkpoint("discovered")
-    if not deliveries:
+    if not deliveries and not files:
         if source.if_missing == "skip":
             return SourceResult(source.title, ())
         where = " or ".join(str(root / pattern) for pattern in source.patterns)
@@ -209,6 +211,17 @@ def load_source(
             f"{source.title}: nothing has been delivered: put a file at {where}, or declare "
             "if_missing: skip."
         )
+    if deliveries:
+        files += _load_files(source, settings, deliveries, checkpoint)
+    return _told(source, SourceResult(source.title, tuple(files)))
+
+
+def _load_files(
+    source: Source,
+    settings: ConnectionSettings,
+    deliveries: Sequence[Delivery],
+    checkpoint: Checkpoint,
+) -> list[FileResult]:
     files = []
     with _raw(source, settings) as raw:
         raw.create_book()
@@ -219,7 +232,12 @@ def load_source(
             result = _load_file(raw, delivery, checkpoint, again=again)
             held = place if result.status == "loaded" else held
             files.append(result)
-    return _told(source, SourceResult(source.title, tuple(files)))
+    return files
+
+
+def refuse_names(source: Source, names: Sequence[str]) -> list[FileResult]:
+    """The results of files in a stage whose names cannot be used; they stay there."""
+    return [FileResult(name, "refused", reason=name_unusable(source, name)) for name in names]
 
 
 def _load_from_database(
