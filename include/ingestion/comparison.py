@@ -256,11 +256,21 @@ def source_days(
             (sa.or_(*(key.is_(None) for key in keys)), 1),
             else_=sa.func.rank().over(partition_by=keys, order_by=changed.desc()),
         )
-    rows = sa.select(
-        day_of(event_time).label("day"), changed.label("changed"), place.label("place")
-    ).where(columns[database.watermark].is_not(None))
+    in_scope: sa.ColumnElement[bool] = sa.true()
     if scope.first is not None:
-        rows = rows.where(event_time >= bound(scope.first))
+        in_scope = event_time >= bound(scope.first)
+    rows = sa.select(
+        day_of(event_time).label("day"),
+        changed.label("changed"),
+        place.label("place"),
+        in_scope.label("in_scope"),
+    ).where(columns[database.watermark].is_not(None))
+    if keys and scope.first is not None:
+        # The latest version of a row may have left the days that are compared.
+        there = sa.select(*keys).where(in_scope).correlate(None)
+        rows = rows.where(sa.or_(*(key.is_(None) for key in keys), sa.tuple_(*keys).in_(there)))
+    elif scope.first is not None:
+        rows = rows.where(in_scope)
     one = rows.subquery()
     # In two parts: SQLite's whole numbers have 64 bits.
     million: sa.ColumnElement[int] = sa.literal_column("1000000")
@@ -271,7 +281,7 @@ def source_days(
             sa.func.sum(one.c.changed.op("/")(million)),
             sa.func.sum(one.c.changed.op("%")(million)),
         )
-        .where(one.c.place == 1)
+        .where(one.c.place == 1, one.c.in_scope)
         .group_by(one.c.day)
     )
     return {
@@ -298,8 +308,8 @@ def teach_sqlite(connection: Any) -> None:
 def _read_moment(text: object) -> int:
     try:
         moment = datetime.fromisoformat(str(text).strip())
-    except ValueError:
+        if moment.tzinfo:
+            moment = moment.astimezone(UTC).replace(tzinfo=None)
+    except (ValueError, OverflowError):  # The first and the last day may be none in UTC.
         return 0
-    if moment.tzinfo:
-        moment = moment.astimezone(UTC).replace(tzinfo=None)
     return (moment - _EPOCH) // timedelta(microseconds=1)

@@ -27,6 +27,8 @@ from include.ingestion.comparison import (
     due,
     from_json,
     require_comparable,
+    source_days,
+    teach_sqlite,
     within,
 )
 from include.ingestion.database import (
@@ -148,6 +150,31 @@ def test_what_is_due_to_be_compared() -> None:
     assert later is not None
     assert later.first is not None
     assert later.first < date(2998, 1, 1)
+
+
+def test_the_source_ranks_versions_beyond_the_days_that_are_compared() -> None:
+    source = load_domain("gaming").source("purchases")
+    form = source.format.model_copy(update={"watermark": "changed", "event_time": "happened"})
+    keyed = source.model_copy(update={"format": form, "key": ["id"]})
+    engine = sa.create_engine("sqlite://")
+    with engine.connect() as connection:
+        teach_sqlite(connection.connection.driver_connection)
+        connection.exec_driver_sql("create table e (id integer, happened text, changed text)")
+        connection.exec_driver_sql(
+            "insert into e values"
+            " (1, '2026-03-02 12:00:00', '2026-03-02 12:00:00'),"
+            " (1, '2026-01-01 12:00:00', '2026-03-02 12:01:00'),"  # moved out of the days
+            " (2, '2026-01-01 12:00:00', '2026-01-01 12:00:00'),"
+            " (2, '2026-03-02 12:00:00', '2026-03-02 12:00:00'),"  # moved into them
+            " (null, '2026-03-02 12:00:00', '0001-01-01 00:00:00+14:00'),"
+            " (null, '2026-01-01 12:00:00', '2026-01-01 12:00:00')"
+        )
+        table = sa.table("e", *map(sa.column, ("id", "happened", "changed")))
+        day = {"2026-03-02": Day(2, 1_772_452_800_000_000)}
+        newest = Scope(date(2026, 3, 1))
+        assert source_days(connection, keyed, dict(table.columns), newest) == day
+        keyless = keyed.model_copy(update={"key": []})
+        assert source_days(connection, keyless, dict(table.columns), newest)["2026-03-02"].rows == 3
 
 
 def test_a_database_of_another_kind_is_loaded_and_not_compared() -> None:
