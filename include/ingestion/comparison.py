@@ -115,11 +115,23 @@ class Comparison:
         if self.problem:
             return ["source and raw could not be compared: the log says why"]
         counted = (
-            (self.found, "loaded now that had come too late"),
-            (self.only_in_source, "of the source not in raw, rejected when they were loaded"),
-            (self.only_in_raw, "in raw that the source no longer has; they stay"),
+            (self.found, "loaded now that had come too late", ""),
+            (
+                self.only_in_source,
+                "of the source not in raw, rejected when it was loaded",
+                "of the source not in raw, rejected when they were loaded",
+            ),
+            (
+                self.only_in_raw,
+                "in raw that the source no longer has; it stays",
+                "in raw that the source no longer has; they stay",
+            ),
         )
-        lines = [f"{rows:,} row{'s' * (rows != 1)} {what}" for rows, what in counted if rows]
+        lines = [
+            f"1 row {one}" if rows == 1 else f"{rows:,} rows {more or one}"
+            for rows, one, more in counted
+            if rows
+        ]
         if changed := sum(one.apart[0] == 0 for one in self.differences.values()):
             days = f"{changed:,} day{'s' * (changed != 1)}"
             lines.append(f"{days} with as many rows, but other times of change")

@@ -163,7 +163,6 @@ def load_source(
     *,
     settings: ConnectionSettings | None = None,
     landing: Path | None = None,
-    deliveries: Sequence[Delivery] | None = None,
     span: Span | None = None,
     compare_all: bool = False,
     checkpoint: Checkpoint = _no_checkpoint,
@@ -177,7 +176,6 @@ def load_source(
         source: what to load.
         settings: read from the environment if not given.
         landing: the landing folder; read from the environment if not given.
-        deliveries: the files, if they have been discovered already.
         span: of a database, extract this range of event time instead and let it replace what the
             raw table has of that range.
         compare_all: of a database, compare all of it with the raw table afterwards, whatever is
@@ -195,11 +193,9 @@ def load_source(
         require_comparable(source)
     if isinstance(source.format, DatabaseFormat):
         return _load_from_database(source, settings, root, span, compare_all, checkpoint)
-    files = []
-    if deliveries is None:
-        taken = take_from_stage(source, root, settings=settings)
-        files = refuse_names(source, taken.unusable)
-        deliveries = discover(source, root)
+    taken = take_from_stage(source, root, settings=settings)
+    files = refuse_names(source, taken.unusable)
+    deliveries = discover(source, root)
     checkpoint("discovered")
     if not deliveries and not files:
         if source.if_missing == "skip":

@@ -7,7 +7,7 @@ from datetime import time as clock_time
 from decimal import Decimal
 from pathlib import Path
 from types import SimpleNamespace
-from typing import cast
+from typing import Any, cast
 from uuid import UUID
 
 import pyarrow as pa
@@ -21,6 +21,7 @@ from include.ingestion.comparison import (
     Comparison,
     Day,
     Days,
+    Difference,
     Scope,
     as_json,
     differences,
@@ -136,6 +137,23 @@ def test_days_that_differ_are_found_and_remembered(source: Days, raw: Days) -> N
     assert Comparison(scope, problem="away").after(found).differences == found
 
 
+def test_what_was_found_is_said_in_the_singular_and_in_the_plural() -> None:
+    def lines(rows: int) -> list[str]:
+        left = {"a": Difference(rows, 0, 0), "b": Difference(0, rows, 0)}
+        return Comparison(Scope(), found=rows, differences=left).lines
+
+    assert lines(1) == [
+        "1 row loaded now that had come too late",
+        "1 row of the source not in raw, rejected when it was loaded",
+        "1 row in raw that the source no longer has; it stays",
+    ]
+    assert lines(1234) == [
+        "1,234 rows loaded now that had come too late",
+        "1,234 rows of the source not in raw, rejected when they were loaded",
+        "1,234 rows in raw that the source no longer has; they stay",
+    ]
+
+
 def test_what_is_due_to_be_compared() -> None:
     source = load_domain("gaming").source("purchases")
     noon = datetime(2026, 3, 10, 12)  # noqa: DTZ001
@@ -179,7 +197,7 @@ def test_the_source_ranks_versions_beyond_the_days_that_are_compared() -> None:
 
 def test_a_database_of_another_kind_is_loaded_and_not_compared() -> None:
     source = load_domain("gaming").source("purchases")
-    columns = {column.name: sa.column(column.name) for column in source.columns}
+    columns: dict[str, Any] = {column.name: sa.column(column.name) for column in source.columns}
     for other in (mysql, oracle, mssql):
         connection = cast(sa.Connection, SimpleNamespace(dialect=other.dialect()))
         assert _counted(connection, source, columns, Scope()) == (None, None)
