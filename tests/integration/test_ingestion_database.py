@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import sqlalchemy as sa
 import yaml
+from snowflake.connector.errors import ProgrammingError
 from sqlalchemy.engine import URL
 from typer.testing import CliRunner
 
@@ -538,9 +539,20 @@ def test_a_comparison_that_fails_holds_nothing_up_and_is_told(on_postgres: Game)
     assert (again.accounts.superseded, again.accounts.rejected) == (1, 0)
 
 
-@pytest.mark.parametrize("ends", [IngestionError("events: the disk is full"), Killed()])
+@pytest.mark.parametrize(
+    ("ends", "problem"),
+    [
+        (IngestionError("the disk is full"), "the disk is full"),
+        (ProgrammingError("no such table"), "the warehouse failed (no such table)."),
+        (Killed(), UNFINISHED),
+    ],
+)
 def test_a_comparison_that_ends_early_is_not_tried_again_at_once(
-    warehouse: Warehouse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ends: Exception
+    warehouse: Warehouse,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    ends: Exception,
+    problem: str,
 ) -> None:
     game = Game(warehouse, tmp_path, URL.create("sqlite", database=str(tmp_path / "game.db")))
     monkeypatch.setenv(game.setting, str(game.url))
@@ -559,12 +571,10 @@ def test_a_comparison_that_ends_early_is_not_tried_again_at_once(
     if isinstance(ends, Killed):
         with pytest.raises(Killed):
             game.run(checkpoint=end)
-        problem = UNFINISHED
     else:
         result = game.run(checkpoint=end)
         assert result.accounts.loaded == 1, "what the load itself has loaded counts"
         assert result.comparison is not None
-        problem = str(ends)
         assert result.comparison.problem == problem
     assert game.raw() == [1, 3]
     assert game.query(
