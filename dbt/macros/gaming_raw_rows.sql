@@ -55,6 +55,6 @@
         when total_spins < 0 then 'total_spins is negative'
         {#- NaN is greater than every number, here and on an account. #}
         when {{ gaming_spins('total_spins') }} is null
-            then 'total_spins is above 1000000000 or no number'
+            then 'total_spins is above 1000000000 or not a number'
     end
 {%- endmacro %}

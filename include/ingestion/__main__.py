@@ -109,9 +109,9 @@ def load(
                     "in a database; name those after the domain."
                 )
             else:
-                seconds = source.wait_minutes * 60 if wait else 0
-                found = wait_for(source, root, seconds, settings=settings)
-                result = load_source(source, settings=settings, landing=root, deliveries=found)
+                if wait:
+                    wait_for(source, root, source.wait_minutes * 60, settings=settings)
+                result = load_source(source, settings=settings, landing=root)
         except MissingDeliveryError as error:
             errors.print(str(error), style="red")
             complete = False
@@ -190,8 +190,8 @@ def _told(source: Source, compared: Comparison | None) -> bool:
     if compared.problem:
         errors.print(f"{source.title}: not compared: {compared.problem}", style="red")
         return False
-    days, again = f"{compared.days:,} days compared", f"{len(compared.extracted):,} extracted again"
-    console.print(f"{source.title}: {days}, {again}.")
+    days = f"{compared.days:,} day{'s' * (compared.days != 1)} compared"
+    console.print(f"{source.title}: {days}, {len(compared.extracted):,} extracted again.")
     for line in compared.lines:
         console.print(f"{source.title}: {line}.")
     if compared.differences:
@@ -200,7 +200,7 @@ def _told(source: Source, compared: Comparison | None) -> bool:
             table.add_row(shown(day) or "none", f"{one.source_rows:,}", f"{one.raw_rows:,}")
         console.print(table)
         if (more := len(compared.differences) - DAYS_SHOWN) > 0:
-            console.print(f"and {more:,} days more, in {COMPARISONS}")
+            console.print(f"and {more:,} more day{'s' * (more != 1)}, in {COMPARISONS}")
     return not compared.differences
 
 

@@ -19,7 +19,11 @@ import sqlalchemy as sa
 from include.ingestion.errors import IngestionError
 from include.ingestion.sources import DatabaseFormat, Source
 
+DIALECTS = ("postgresql", "sqlite")
+"""Databases that can be compared; others are only loaded."""
 MICROSECONDS = "firn_microseconds"
+UNFINISHED = "the comparison did not end."
+"""The problem of one that has begun, until it ends."""
 _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001
 
 
@@ -111,11 +115,23 @@ class Comparison:
         if self.problem:
             return ["source and raw could not be compared: the log says why"]
         counted = (
-            (self.found, "loaded now that had come too late"),
-            (self.only_in_source, "of the source not in raw, rejected when they were loaded"),
-            (self.only_in_raw, "in raw that the source no longer has; they stay"),
+            (self.found, "loaded now that had come too late", ""),
+            (
+                self.only_in_source,
+                "of the source not in raw, rejected when it was loaded",
+                "of the source not in raw, rejected when they were loaded",
+            ),
+            (
+                self.only_in_raw,
+                "in raw that the source no longer has; it stays",
+                "in raw that the source no longer has; they stay",
+            ),
         )
-        lines = [f"{rows:,} row{'s' * (rows != 1)} {what}" for rows, what in counted if rows]
+        lines = [
+            f"1 row {one}" if rows == 1 else f"{rows:,} rows {more or one}"
+            for rows, one, more in counted
+            if rows
+        ]
         if changed := sum(one.apart[0] == 0 for one in self.differences.values()):
             days = f"{changed:,} day{'s' * (changed != 1)}"
             lines.append(f"{days} with as many rows, but other times of change")
@@ -237,15 +253,14 @@ def source_days(
     columns: Mapping[str, sa.ColumnElement[Any]],
     scope: Scope,
 ) -> dict[str, Day]:
-    """What the source's table holds, by one query.
+    """What the source's table holds, by one query; of one of the `DIALECTS`.
 
     Raises:
-        IngestionError: nobody has said how this kind of database is asked.
         sqlalchemy.exc.SQLAlchemyError: the database fails.
     """
     database = cast(DatabaseFormat, source.format)
     event_time = columns[cast(str, database.event_time)]
-    changed = _microseconds(columns[database.watermark], connection.dialect.name, source)
+    changed = _microseconds(columns[database.watermark], connection.dialect.name)
     keys = [columns[key] for key in source.key]
     place: sa.ColumnElement[Any] = sa.literal(1)
     if keys:
@@ -253,11 +268,21 @@ def source_days(
             (sa.or_(*(key.is_(None) for key in keys)), 1),
             else_=sa.func.rank().over(partition_by=keys, order_by=changed.desc()),
         )
-    rows = sa.select(
-        day_of(event_time).label("day"), changed.label("changed"), place.label("place")
-    ).where(columns[database.watermark].is_not(None))
+    in_scope: sa.ColumnElement[bool] = sa.true()
     if scope.first is not None:
-        rows = rows.where(event_time >= bound(scope.first))
+        in_scope = event_time >= bound(scope.first)
+    rows = sa.select(
+        day_of(event_time).label("day"),
+        changed.label("changed"),
+        place.label("place"),
+        in_scope.label("in_scope"),
+    ).where(columns[database.watermark].is_not(None))
+    if keys and scope.first is not None:
+        # The latest version of a row may have left the days that are compared.
+        there = sa.select(*keys).where(in_scope).correlate(None)
+        rows = rows.where(sa.or_(*(key.is_(None) for key in keys), sa.tuple_(*keys).in_(there)))
+    elif scope.first is not None:
+        rows = rows.where(in_scope)
     one = rows.subquery()
     # In two parts: SQLite's whole numbers have 64 bits.
     million: sa.ColumnElement[int] = sa.literal_column("1000000")
@@ -268,7 +293,7 @@ def source_days(
             sa.func.sum(one.c.changed.op("/")(million)),
             sa.func.sum(one.c.changed.op("%")(million)),
         )
-        .where(one.c.place == 1)
+        .where(one.c.place == 1, one.c.in_scope)
         .group_by(one.c.day)
     )
     return {
@@ -277,21 +302,14 @@ def source_days(
     }
 
 
-def _microseconds(
-    column: sa.ColumnElement[Any], dialect: str, source: Source
-) -> sa.ColumnElement[Any]:
+def _microseconds(column: sa.ColumnElement[Any], dialect: str) -> sa.ColumnElement[Any]:
     """A time of change as a whole number; 0 if it is none, whose row still counts."""
     if dialect == "postgresql":
         moment = sa.cast(column, sa.TIMESTAMP)
         seconds = sa.extract("epoch", moment)
         number = sa.cast(sa.func.round(seconds * 1_000_000), sa.BigInteger)
         return sa.case((sa.func.isfinite(moment), number), else_=0)
-    if dialect == "sqlite":
-        return cast("sa.ColumnElement[Any]", getattr(sa.func, MICROSECONDS)(column))
-    raise IngestionError(
-        f"{source.title}: databases of the kind {dialect} cannot be compared with raw: set "
-        "compare_minutes: null."
-    )
+    return cast("sa.ColumnElement[Any]", getattr(sa.func, MICROSECONDS)(column))
 
 
 def teach_sqlite(connection: Any) -> None:
@@ -302,8 +320,8 @@ def teach_sqlite(connection: Any) -> None:
 def _read_moment(text: object) -> int:
     try:
         moment = datetime.fromisoformat(str(text).strip())
-    except ValueError:
+        if moment.tzinfo:
+            moment = moment.astimezone(UTC).replace(tzinfo=None)
+    except (ValueError, OverflowError):  # The first and the last day may be none in UTC.
         return 0
-    if moment.tzinfo:
-        moment = moment.astimezone(UTC).replace(tzinfo=None)
     return (moment - _EPOCH) // timedelta(microseconds=1)

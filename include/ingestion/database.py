@@ -35,7 +35,15 @@ from sqlalchemy.engine import URL, Engine
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
-from include.ingestion.comparison import Days, Scope, bound, day_of, source_days, teach_sqlite
+from include.ingestion.comparison import (
+    DIALECTS,
+    Days,
+    Scope,
+    bound,
+    day_of,
+    source_days,
+    teach_sqlite,
+)
 from include.ingestion.errors import IngestionError, RefusedError, shown
 from include.ingestion.landing import Delivery, Stamp
 from include.ingestion.reading import Opened, text_chunks
@@ -139,8 +147,8 @@ class Extraction:
 
     Attributes:
         delivery: the extract; None if there is nothing to load.
-        days: what the table holds, counted at the same moment; None if that was not asked for, or
-            failed.
+        days: what the table holds, counted at the same moment; None if that was not asked for,
+            cannot be asked of this kind of database, or failed.
         problem: why it failed, in a sentence.
     """
 
@@ -217,7 +225,7 @@ def extract(
         folder.mkdir(parents=True, exist_ok=True)
         with _reading(source, url) as connection:
             columns = _columns(connection, source, database)
-            query = _query(source, database, columns, since, span, days)
+            query = _query(source, database, columns, since, span, days, connection.dialect.name)
             watermarked = days is None and span in (None, Span())
             rows = _write(
                 source, database, connection.execute(query), unfinished, began, span, watermarked
@@ -260,7 +268,12 @@ def _counted(
     columns: Mapping[str, sa.ColumnClause[Any]],
     scope: Scope,
 ) -> tuple[Days | None, str | None]:
-    """The days of the table, or why they cannot be counted: the extract is loaded all the same."""
+    """The days of the table, or why they cannot be counted: the extract is loaded all the same.
+
+    Neither of a kind of database that nobody has said how to ask.
+    """
+    if connection.dialect.name not in DIALECTS:
+        return None, None
     try:
         return source_days(connection, source, columns, scope), None
     except SQLAlchemyError as error:
@@ -364,6 +377,7 @@ def _query(
     since: datetime | None,
     span: Span | None,
     days: Sequence[str] | None,
+    dialect: str,
 ) -> sa.Select[Any]:
     """One statement, so that an extract shows the table at one moment."""
     query = sa.select(*(column.label(name) for name, column in columns.items()))
@@ -383,10 +397,19 @@ def _query(
     elif span is None and since is not None:
         changed = columns[database.watermark]
         first = since - timedelta(minutes=database.overlap_minutes)
-        # A change at infinity is after every other one, and would be rejected every time.
-        late = sa.and_(changed >= bound(first), sa.cast(changed, sa.Text) != "infinity")
+        late = sa.and_(changed >= bound(first), _can_be_read(changed, dialect))
         query = query.where(sa.or_(late, changed.is_(None)))
     return query
+
+
+def _can_be_read(changed: sa.ColumnElement[Any], dialect: str) -> sa.ColumnElement[bool]:
+    """Leaves out what is after every time of change, and would be rejected by every load."""
+    if dialect == "postgresql":
+        # Infinity, years of five digits, and in a column of text what is no time.
+        return sa.cast(changed, sa.Text).regexp_match("^(?![0-9]{5,}-)[0-9]")
+    if dialect == "sqlite":
+        return changed < ":"  # which comes after the digits
+    return sa.true()
 
 
 def _write(
@@ -452,11 +475,21 @@ def _decoded(data: Buffer) -> str:
         return _of_bytes(data)
 
 
+def _without_exponent(number: str) -> str:
+    """A float as text that is a whole number or a decimal to every declared type."""
+    return format(Decimal(number), "f") if "e" in number else number
+
+
 class _Text(Loader):
     """A value as PostgreSQL writes it."""
 
     def load(self, data: Buffer) -> str:
         return _decoded(data)
+
+
+class _Float(Loader):
+    def load(self, data: Buffer) -> str:
+        return _without_exponent(bytes(data).decode())
 
 
 class _Boolean(Loader):
@@ -481,6 +514,8 @@ def _take_as_text(driver: PsycopgConnection[Any]) -> None:
         for oid in filter(None, (kind.oid, kind.array_oid)):
             adapters.register_loader(oid, _Text)
     adapters.register_loader("bool", _Boolean)
+    for name in ("float4", "float8"):
+        adapters.register_loader(name, _Float)
     for name in ("timestamp", "timestamptz", "time"):
         adapters.register_loader(name, _Moment)
 
@@ -506,7 +541,7 @@ def _of_boolean(value: bool) -> str:
 
 @_text_of.register
 def _of_float(value: float) -> str:
-    return repr(value).removesuffix(".0")
+    return _without_exponent(repr(value)).removesuffix(".0")
 
 
 @_text_of.register

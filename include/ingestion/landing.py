@@ -83,6 +83,15 @@ class Delivery:
             self.name.encode()
         except UnicodeEncodeError:
             raise RefusedError("its name is not UTF-8: give it another name.") from None
+        try:
+            self._require_file()
+        except PermissionError:
+            raise RefusedError(
+                "it may not be read: give the loader's user permission for it (chmod a+r) and for "
+                "its folder (chmod a+rx), and deliver it again."
+            ) from None
+
+    def _require_file(self) -> None:
         if self.path.is_symlink() and not self._resolves_inside():
             raise RefusedError(
                 "it is a link that leads to nothing in the landing folder: deliver the file itself."
@@ -93,14 +102,8 @@ class Delivery:
             )
         if not stat.S_ISREG(self.path.stat().st_mode):
             raise RefusedError("it is not an ordinary file: deliver a file.")
-        try:
-            with self.path.open("rb"):
-                pass
-        except PermissionError:
-            raise RefusedError(
-                "it may not be read: give the loader's user permission (chmod a+r) and deliver it "
-                "again."
-            ) from None
+        with self.path.open("rb"):
+            pass
 
     def require_dated(self, source: Source) -> None:
         """Look at the name, where it must tell a day.
@@ -142,7 +145,7 @@ class Delivery:
         """Whether another file, or more of this one, has arrived under the name."""
         try:
             return Stamp.of(self.path) != self.stamp
-        except FileNotFoundError:
+        except (FileNotFoundError, PermissionError):
             return True
 
 
@@ -174,7 +177,11 @@ def discover(source: Source, root: Path) -> list[Delivery]:
             ) from None
         for path in paths:
             with contextlib.suppress(FileNotFoundError):
-                delivery = Delivery(path, root, Stamp.of(path))
+                try:
+                    delivery = Delivery(path, root, Stamp.of(path))
+                except PermissionError:
+                    # Of a folder that may be listed and not entered: refused, each by its name.
+                    delivery = Delivery(path, root, Stamp(0, 0, 0, 0))
                 if delivery.stamp.modified_ns <= settled_ns or not source.settle_seconds:
                     found[path] = delivery
     return sorted(found.values(), key=lambda one: (one.stamp.modified_ns, one.name))

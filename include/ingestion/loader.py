@@ -18,7 +18,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -30,6 +30,7 @@ from snowflake.connector.errors import OperationalError
 
 from include.ingestion.boundary import reading
 from include.ingestion.comparison import (
+    UNFINISHED,
     Comparison,
     Difference,
     Differences,
@@ -56,7 +57,7 @@ from include.ingestion.errors import (
     shown,
 )
 from include.ingestion.landing import Delivery, Stamp, archive, discover, landing_folder, set_aside
-from include.ingestion.pickup import take_from_stage
+from include.ingestion.pickup import name_unusable, take_from_stage
 from include.ingestion.raw import Accounts, Claim, Raw, as_parquet, load_table
 from include.ingestion.reading import Opened, open_file, too_many_rejected
 from include.ingestion.sources import Column, DatabaseFormat, Source
@@ -162,7 +163,6 @@ def load_source(
     *,
     settings: ConnectionSettings | None = None,
     landing: Path | None = None,
-    deliveries: Sequence[Delivery] | None = None,
     span: Span | None = None,
     compare_all: bool = False,
     checkpoint: Checkpoint = _no_checkpoint,
@@ -176,7 +176,6 @@ def load_source(
         source: what to load.
         settings: read from the environment if not given.
         landing: the landing folder; read from the environment if not given.
-        deliveries: the files, if they have been discovered already.
         span: of a database, extract this range of event time instead and let it replace what the
             raw table has of that range.
         compare_all: of a database, compare all of it with the raw table afterwards, whatever is
@@ -194,11 +193,11 @@ def load_source(
         require_comparable(source)
     if isinstance(source.format, DatabaseFormat):
         return _load_from_database(source, settings, root, span, compare_all, checkpoint)
-    if deliveries is None:
-        take_from_stage(source, root, settings=settings)
-        deliveries = discover(source, root)
+    taken = take_from_stage(source, root, settings=settings)
+    files = refuse_names(source, taken.unusable)
+    deliveries = discover(source, root)
     checkpoint("discovered")
-    if not deliveries:
+    if not deliveries and not files:
         if source.if_missing == "skip":
             return SourceResult(source.title, ())
         where = " or ".join(str(root / pattern) for pattern in source.patterns)
@@ -208,6 +207,17 @@ def load_source(
             f"{source.title}: nothing has been delivered: put a file at {where}, or declare "
             "if_missing: skip."
         )
+    if deliveries:
+        files += _load_files(source, settings, deliveries, checkpoint)
+    return _told(source, SourceResult(source.title, tuple(files)))
+
+
+def _load_files(
+    source: Source,
+    settings: ConnectionSettings,
+    deliveries: Sequence[Delivery],
+    checkpoint: Checkpoint,
+) -> list[FileResult]:
     files = []
     with _raw(source, settings) as raw:
         raw.create_book()
@@ -218,7 +228,12 @@ def load_source(
             result = _load_file(raw, delivery, checkpoint, again=again)
             held = place if result.status == "loaded" else held
             files.append(result)
-    return _told(source, SourceResult(source.title, tuple(files)))
+    return files
+
+
+def refuse_names(source: Source, names: Sequence[str]) -> list[FileResult]:
+    """The results of files in a stage whose names cannot be used; they stay there."""
+    return [FileResult(name, "refused", reason=name_unusable(source, name)) for name in names]
 
 
 def _load_from_database(
@@ -244,11 +259,37 @@ def _load_from_database(
         compared = None
         if scope is not None and all(file.status == "loaded" for file in files):
             seen = {} if compare_all else known
-            compared, more = _compare(raw, root, settings, scope, read, seen, checkpoint)
-            compared = compared.after(known)
-            raw.record_comparison(compared)
-            files += more
+            if read.days is not None or read.problem:
+                # In the book beforehand: one that is killed is not tried again by every next load.
+                begun = raw.begin_comparison(Comparison(scope, problem=UNFINISHED).after(known))
+                compared = _compare_safely(
+                    raw, root, settings, scope, read, seen, checkpoint, files
+                ).after(known)
+                with suppress(SnowflakeError) if compared.problem else nullcontext():
+                    raw.end_comparison(begun, compared)
+            elif compare_all:
+                compared = Comparison(scope, problem="databases of its kind cannot be compared.")
     return _told(source, SourceResult(source.title, tuple(files), compared))
+
+
+def _compare_safely(
+    raw: Raw,
+    root: Path,
+    settings: ConnectionSettings,
+    scope: Scope,
+    read: Extraction,
+    known: Differences,
+    checkpoint: Checkpoint,
+    files: list[FileResult],
+) -> Comparison:
+    """Compare; what was loaded stays loaded, even if that fails."""
+    try:
+        return _compare(raw, root, settings, scope, read, known, checkpoint, files)
+    except SnowflakeError as error:
+        said = shown(str(error.raw_msg or error), 300)
+        return Comparison(scope, problem=f"the warehouse failed ({said}).")
+    except IngestionError as error:
+        return Comparison(scope, problem=str(error).removeprefix(f"{raw.source.title}: "))
 
 
 def _compare(
@@ -259,14 +300,16 @@ def _compare(
     read: Extraction,
     known: Differences,
     checkpoint: Checkpoint,
-) -> tuple[Comparison, list[FileResult]]:
+    files: list[FileResult],
+) -> Comparison:
     """Compare what was read with the raw table, and extract again the days that differ.
 
     Not those that the source has nothing of, and not those that differ as they did before: what
-    was rejected comes as it came. What the raw table has and the source has not stays.
+    was rejected comes as it came. What the raw table has and the source has not stays. What is
+    loaded is added to `files`.
     """
     if read.days is None:
-        return Comparison(scope, problem=read.problem), []
+        return Comparison(scope, problem=read.problem)
     there, here = within(read.days, scope), within(raw.days(scope), scope)
     apart = differences(there, here)
     again = tuple(
@@ -274,21 +317,22 @@ def _compare(
         for day, one in apart.items()
         if one.source_rows and (day not in known or known[day].apart != one.apart)
     )
-    found, files = 0, []
+    found = 0
     if again:
         more = extract(raw.source, root, days=again, count=scope, settings=settings)
-        files = [_load_file(raw, more.delivery, checkpoint)] if more.delivery else []
-        if more.days is None:
-            return Comparison(scope, problem=more.problem), files
-        for file in files:
+        if more.delivery:
+            file = _load_file(raw, more.delivery, checkpoint)
+            files.append(file)
             if file.accounts is None:
-                return Comparison(scope, problem=file.reason), files
-            found += file.accounts.loaded
+                return Comparison(scope, problem=file.reason)
+            found = file.accounts.loaded
+        if more.days is None:
+            return Comparison(scope, problem=more.problem)
         left = differences(more.days, raw.days(scope))
         apart = {day: one for day, one in apart.items() if day not in again}
         apart |= {day: left[day] for day in again if day in left}
     days = len({*there, *here})
-    return Comparison(scope, days, extracted=again, found=found, differences=apart), files
+    return Comparison(scope, days, extracted=again, found=found, differences=apart)
 
 
 def _told(source: Source, result: SourceResult) -> SourceResult:

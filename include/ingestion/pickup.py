@@ -26,6 +26,7 @@ from include.ingestion.errors import IngestionError, shown
 from include.ingestion.landing import Delivery, discover
 from include.ingestion.raw import STAGE
 from include.ingestion.sources import Source
+from include.logs import event
 from include.warehouse.connection import ConnectionSettings, connect, get_settings
 
 if TYPE_CHECKING:
@@ -52,8 +53,21 @@ class _Staged:
         return parsedate_to_datetime(self.modified).timestamp()
 
 
+@dataclass(frozen=True)
+class Taken:
+    """What became of the files of a stage.
+
+    Attributes:
+        files: where those are that came into the landing folder.
+        unusable: names of those that stay in the stage until somebody gives them other names.
+    """
+
+    files: tuple[Path, ...] = ()
+    unusable: tuple[str, ...] = ()
+
+
 def is_in_stage(source: Source, *, settings: ConnectionSettings | None = None) -> bool:
-    """Whether a file of the source waits in its stage; False if it has none.
+    """Whether a file of the source that can be taken waits in its stage; False if it has none.
 
     Raises:
         IngestionError: the stage cannot be read.
@@ -63,17 +77,19 @@ def is_in_stage(source: Source, *, settings: ConnectionSettings | None = None) -
         return False
     try:
         with connect(settings or get_settings(), database="RAW", as_loader=True) as connection:
-            return bool(_listed(connection.cursor(), source))
+            usable, _ = _listed(connection.cursor(), source)
+            return bool(usable)
     except SnowflakeError as error:
         raise _failed(source, error) from error
 
 
 def take_from_stage(
     source: Source, root: Path, *, settings: ConnectionSettings | None = None
-) -> list[Path]:
+) -> Taken:
     """Bring the files of a source's stage into the landing folder; none if it has no stage.
 
-    A file whose name still waits in the landing folder stays in the stage until that one is loaded.
+    A file whose name still waits in the landing folder stays in the stage until that one is loaded,
+    and one whose name cannot be used stays there and holds up no other one.
 
     Args:
         source: the source.
@@ -81,17 +97,38 @@ def take_from_stage(
         settings: read from the environment if not given.
 
     Raises:
-        IngestionError: the stage cannot be read, or a name in it cannot be used.
+        IngestionError: the stage cannot be read.
         WarehouseUnreachableError: the warehouse takes no connection.
     """
+    taken = _take(source, root, settings)
+    for name in taken.unusable:
+        event(
+            "load.name_unusable",
+            level="warning",
+            domain=source.domain,
+            source=source.name,
+            file=shown(name),
+        )
+    return taken
+
+
+def name_unusable(source: Source, name: str) -> str:
+    """What to do about a file whose name cannot be used, as one sentence."""
+    return (
+        f"{source.title}: {shown(name)} in @{source.stage} cannot be taken: give it a name of "
+        "letters without accents, digits, blanks and any of _ . = + - there."
+    )
+
+
+def _take(source: Source, root: Path, settings: ConnectionSettings | None) -> Taken:
     if source.stage is None:
-        return []
+        return Taken()
     folder = root / PurePosixPath(source.patterns[0]).parent
     spare = root / f".taken-{secrets.token_hex(6)}"
     try:
         with connect(settings or get_settings(), database="RAW", as_loader=True) as connection:
             cursor = connection.cursor()
-            listed = _listed(cursor, source)
+            listed, unusable = _listed(cursor, source)
             there = {file for file in listed if (folder / file.name).exists()}
             wanted = [file for file in listed if file not in there][:MOST_FILES]
             # Taken by a run that ended before it could remove it from the stage.
@@ -102,7 +139,7 @@ def take_from_stage(
                 _fetch(cursor, source, wanted, spare)
                 for file in wanted:
                     _move(spare / file.name, folder / file.name, file)
-            still = set(_listed(cursor, source))
+            still = set(_listed(cursor, source)[0])
             for file in (*wanted, *done):
                 # What has changed since it was listed is a new delivery.
                 if file in still:
@@ -116,7 +153,7 @@ def take_from_stage(
         ) from error
     finally:
         shutil.rmtree(spare, ignore_errors=True)
-    return [folder / file.name for file in wanted]
+    return Taken(tuple(folder / file.name for file in wanted), tuple(unusable))
 
 
 def wait_for(
@@ -131,7 +168,7 @@ def wait_for(
     """Like `discover`, but waits up to some seconds for a first file, also in a stage."""
 
     def look() -> list[Delivery]:
-        take_from_stage(source, root, settings=settings)
+        _take(source, root, settings)
         return discover(source, root)
 
     retrying = Retrying(
@@ -144,12 +181,12 @@ def wait_for(
     return list(retrying(look))
 
 
-def _listed(cursor: SnowflakeCursor, source: Source) -> list[_Staged]:
-    """The source's files in its stage, those delivered first in front."""
+def _listed(cursor: SnowflakeCursor, source: Source) -> tuple[list[_Staged], list[str]]:
+    """The source's files in its stage, those delivered first in front, and unusable names."""
     assert source.stage is not None  # noqa: S101 - whoever calls has looked
     cursor.execute(f"list @{source.stage}/")
     folder = PurePosixPath(*PurePosixPath(source.stage).parts[1:])
-    found = []
+    found, unusable = [], []
     for path, size, checksum, modified, *_ in cursor.fetchall():
         # A stage lists its own name in front, a bucket its address, and either lists subfolders.
         place = PurePosixPath(str(path))
@@ -158,12 +195,10 @@ def _listed(cursor: SnowflakeCursor, source: Source) -> list[_Staged]:
         if not any(place.match(PurePosixPath(pattern).name) for pattern in source.patterns):
             continue
         if not _NAME.fullmatch(place.name) or place.name.startswith("."):
-            raise IngestionError(
-                f"{source.title}: {shown(place.name)} in @{source.stage} cannot be taken: give it "
-                "a name of letters without accents, digits, blanks and any of _ . = + - there."
-            )
+            unusable.append(place.name)
+            continue
         found.append(_Staged(place.name, int(size), str(checksum), str(modified)))
-    return sorted(found, key=lambda file: (file.modified_at, file.name))
+    return sorted(found, key=lambda file: (file.modified_at, file.name)), sorted(unusable)
 
 
 def _fetch(cursor: SnowflakeCursor, source: Source, files: Sequence[_Staged], folder: Path) -> None:

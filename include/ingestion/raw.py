@@ -435,10 +435,33 @@ class Raw:
         minutes = [None if one is None else int(one) / 60 for one in (last, everything)]
         return minutes[0], minutes[1], from_json(differences)
 
-    def record_comparison(self, comparison: Comparison) -> None:
-        """Enter a comparison into its book."""
+    def begin_comparison(self, unfinished: Comparison) -> datetime:
+        """Enter a comparison that is about to begin into its book; the moment is its name there."""
+        [(moment,)] = self.rows("select sysdate()")
+        values = self._of_comparison(unfinished)
+        self.execute(
+            f"insert into {COMPARISONS} (domain, source, compared_at, {', '.join(values)})"
+            " select %(domain)s, %(source)s, %(moment)s::timestamp_ntz,"
+            f" {', '.join(f'%({name})s' for name in values)}",
+            self._of_source(**values, moment=moment.isoformat(sep=" ")),
+        )
+        return cast("datetime", moment)
+
+    def end_comparison(self, begun: datetime, comparison: Comparison) -> None:
+        """Enter what the comparison that began then has found."""
+        values = self._of_comparison(comparison)
+        self.execute(
+            f"update {COMPARISONS} set compared_at = sysdate(),"
+            f" {', '.join(f'{name} = %({name})s' for name in values)}"
+            " where domain = %(domain)s and source = %(source)s"
+            " and compared_at = %(moment)s::timestamp_ntz",
+            self._of_source(**values, moment=begun.isoformat(sep=" ")),
+        )
+
+    @staticmethod
+    def _of_comparison(comparison: Comparison) -> dict[str, object]:
         first = comparison.scope.first
-        values = {
+        return {
             "first_day": first.isoformat() if first else None,
             "days": comparison.days,
             "days_extracted": len(comparison.extracted),
@@ -449,12 +472,6 @@ class Raw:
             "differences": as_json(comparison.differences),
             "problem": comparison.problem,
         }
-        self.execute(
-            f"insert into {COMPARISONS} (domain, source, compared_at, {', '.join(values)})"
-            " select %(domain)s, %(source)s, sysdate(),"
-            f" {', '.join(f'%({name})s' for name in values)}",
-            self._of_source(**values),
-        )
 
     def days(self, scope: Scope) -> dict[str, Day]:
         """What the raw table holds by day of the event, by one query; see `comparison`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -140,7 +141,9 @@ def parsed(value: pl.Expr, column: Column) -> pl.Expr:
         )
     match column.type:
         case "integer":
-            number = text.str.strip_prefix("+").cast(pl.Int64, strict=False)
+            # Behind the plus the cast would take another sign.
+            signed = pl.when(text.str.contains(r"^[+-]?\d+$")).then(text)
+            number = signed.str.strip_prefix("+").cast(pl.Int64, strict=False)
             bound = 10**INTEGER_DIGITS
             return pl.when((number > -bound) & (number < bound)).then(number)
         case "float":
@@ -153,7 +156,10 @@ def parsed(value: pl.Expr, column: Column) -> pl.Expr:
         case "date":
             found = pl.coalesce(_day(text, form) for form in column.formats or ("%Y-%m-%d",))
         case _:
-            found = pl.coalesce(_moment(text, form) for form in column.formats or _ISO)
+            if not column.formats:
+                text = text.str.replace(r"(\d)T(\d)", "$1 $2")
+            forms = column.formats or _ISO
+            found = text.map_batches(lambda some: _moments(some, forms), pl.Datetime("us"))
     # The parser takes years of any length, so that 1/2/24 would be a day of the first century.
     return pl.when(found.dt.year().is_between(*YEARS)).then(found)
 
@@ -169,6 +175,17 @@ def _unless_ambiguous(found: pl.Expr, text: pl.Expr, form: str) -> pl.Expr:
     return found
 
 
+def _moments(texts: pl.Series, forms: Sequence[str]) -> pl.Series:
+    """Each text by the first form that it has; most often the first form reads all of them."""
+    frame = pl.DataFrame({"text": texts}).with_columns(found=_moment(pl.col("text"), forms[0]))
+    for form in forms[1:]:
+        if frame["found"].null_count() == texts.null_count():
+            break
+        left = pl.when(pl.col("found").is_null()).then("text")
+        frame = frame.with_columns(pl.coalesce("found", _moment(left, form)).alias("found"))
+    return frame["found"]
+
+
 def _moment(text: pl.Expr, form: str) -> pl.Expr:
     """Text as a moment in UTC, where the form says a zone; as it stands, where it says none."""
     found = text.str.to_datetime(form, time_unit="us", strict=False)
@@ -182,12 +199,12 @@ _RUN_OF_DIGITS = re.compile("%[YymdHMS]%[YymdHMS]")
 _OTHER_CODES = re.compile("%[^YymdHMS]")
 _ISO = [
     "%Y-%m-%d %H:%M:%S%.f",
-    "%Y-%m-%dT%H:%M:%S%.f",
-    "%Y-%m-%dT%H:%M:%S%.fZ",
     "%Y-%m-%d",
-    "%Y-%m-%dT%H:%M:%S%.f%z",
-    "%Y-%m-%d %H:%M:%S%.f%z",
+    "%Y-%m-%d %H:%M:%S%.f%#z",
+    "%Y-%m-%d %H:%M",
+    "%Y-%m-%d %H:%M%#z",
 ]
+"""With a blank for the T; the last code is Z, or an offset with or without minutes and colon."""
 _TYPE_REASONS = {
     "integer": "is not a whole number of up to 18 digits",
     "float": "is not a number",

@@ -286,16 +286,16 @@ def _span() -> Span | None:
 def _extract(domain: str, source: str) -> list[dict[str, int]]:
     """Check files and cut them; the chunks, and under keys of their own what they are parts of."""
     from include.ingestion.landing import discover, landing_folder
-    from include.ingestion.loader import Split, split_file
+    from include.ingestion.loader import Split, refuse_names, split_file
     from include.ingestion.pickup import take_from_stage
     from include.warehouse.connection import get_settings
 
     settings = get_settings()
     (declared,) = _chosen(domain, [source])
     landing = landing_folder(settings)
-    take_from_stage(declared, landing, settings=settings)
+    taken = take_from_stage(declared, landing, settings=settings)
     splits: list[dict[str, Any]] = []
-    settled: list[FileResult] = []
+    settled = refuse_names(declared, taken.unusable)
     for delivery in discover(declared, landing):
         split = split_file(declared, delivery, landing / ".chunks", settings=settings)
         if isinstance(split, Split):

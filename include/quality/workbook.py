@@ -271,7 +271,7 @@ def _judged_spins(rows: pl.DataFrame) -> pl.DataFrame:
             (pl.col("negative"), "total_spins is negative"),
             (
                 (pl.col("spins") > 1_000_000_000).fill_null(value=True),
-                "total_spins is above 1000000000 or no number",
+                "total_spins is above 1000000000 or not a number",
             ),
         ).alias("reason")
     )

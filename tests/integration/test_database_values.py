@@ -303,7 +303,7 @@ def test_each_type_has_its_declared_form(values: Values, tmp_path: Path) -> None
         "1" + 40 * "0",
     ]
     assert texts("float8") == [
-        *("0.1", "1e+22", "NaN", "-Infinity", "5e-324", "0.30000000000000004", "2"),
+        *("0.1", "1" + 22 * "0", "NaN", "-Infinity", f"0.{323 * '0'}5", "0.30000000000000004", "2"),
     ]
     assert texts("bool") == ["true", "false"]
     assert texts("money") == ["-$1,234.50", "$92,233,720,368,547,758.07"]

@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import sqlalchemy as sa
 import yaml
+from snowflake.connector.errors import ProgrammingError
 from sqlalchemy.engine import URL
 from typer.testing import CliRunner
 
 from include.ingestion import database as extraction
 from include.ingestion.__main__ import app
-from include.ingestion.comparison import Comparison
+from include.ingestion.comparison import UNFINISHED, Comparison
 from include.ingestion.database import Span
 from include.ingestion.errors import IngestionError
 from include.ingestion.landing import Delivery
@@ -52,6 +53,10 @@ create table {schema}events (
     happened {moment}, id integer, amount numeric(10, 2), weight double precision, changed {moment}
 )
 """
+
+
+class Killed(Exception):  # noqa: N818
+    pass
 
 
 class Game:
@@ -260,6 +265,7 @@ def test_values_that_are_not_of_their_type_are_rejected_row_by_row(
     game.insert(3, changed="now")
     assert game.accounts() == (3, 1, 2, 0)
     assert game.raw("happened") == ["once upon a time"]
+    assert game.accounts() == (2, 0, 1, 1), "what is no time of change comes once"
     assert game.query(
         "select distinct column_name from RAW.META.REJECTED_ROWS"
         f" where domain = '{game.domain}' order by 1"
@@ -389,7 +395,7 @@ def test_odd_values_are_loaded_exactly_or_rejected_and_the_overlap_adds_nothing(
     )
     delivered, loaded, _, superseded = game.accounts()
     assert (loaded, superseded) == (1, 2), "rows of the overlap that have not changed"
-    assert delivered - loaded - superseded == 3, "those without a time come once"
+    assert delivered - loaded - superseded == 2, "those without a time come once"
     table = f"RAW.{game.domain}.ODD"
     assert game.query(f"select id, u, n, i, created_at::varchar, j from {table} order by id") == [
         (
@@ -527,8 +533,57 @@ def test_a_comparison_that_fails_holds_nothing_up_and_is_told(on_postgres: Game)
     assert result.comparison is not None
     assert "yesterday or so" in str(result.comparison.problem)
     assert result.comparison.is_news
-    # Not again with the next load, but when it is due.
+    # Not again with the next load, but when it is due; and what cannot be read comes once.
+    again = game.run()
+    assert again.comparison is None
+    assert (again.accounts.superseded, again.accounts.rejected) == (1, 0)
+
+
+@pytest.mark.parametrize(
+    ("ends", "problem"),
+    [
+        (IngestionError("the disk is full"), "the disk is full"),
+        (ProgrammingError("no such table"), "the warehouse failed (no such table)."),
+        (Killed(), UNFINISHED),
+    ],
+)
+def test_a_comparison_that_ends_early_is_not_tried_again_at_once(
+    warehouse: Warehouse,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    ends: Exception,
+    problem: str,
+) -> None:
+    game = Game(warehouse, tmp_path, URL.create("sqlite", database=str(tmp_path / "game.db")))
+    monkeypatch.setenv(game.setting, str(game.url))
+    game.insert(1)
+    game.compared()
+    game.declare(compare_minutes=0)
+    game.insert(2, changed=NOON - timedelta(days=1))
+    game.insert(3)
+    claims: list[str] = []
+
+    def end(step: str) -> None:
+        claims.extend([step] if step == "claimed" else [])
+        if len(claims) == 2:
+            raise ends
+
+    if isinstance(ends, Killed):
+        with pytest.raises(Killed):
+            game.run(checkpoint=end)
+    else:
+        result = game.run(checkpoint=end)
+        assert result.accounts.loaded == 1, "what the load itself has loaded counts"
+        assert result.comparison is not None
+        assert result.comparison.problem == problem
+    assert game.raw() == [1, 3]
+    assert game.query(
+        f"select problem from {COMPARISONS} where domain = '{game.domain}' order by compared_at"
+    ) == [(None,), (problem,)]
+    game.declare(compare_minutes=60)
     assert game.run().comparison is None
+    game.declare(compare_minutes=0)
+    assert game.compared().found == 1
 
 
 def test_extracts_of_killed_loads_are_gone_and_one_load_waits_for_another(

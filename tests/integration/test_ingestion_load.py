@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import random
+import re
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -31,7 +32,7 @@ from include.ingestion.loader import (
     load_source,
     split_file,
 )
-from include.ingestion.pickup import is_in_stage, take_from_stage, wait_for
+from include.ingestion.pickup import Taken, is_in_stage, take_from_stage, wait_for
 from include.ingestion.raw import LOADS, REJECTED_ROWS
 from include.ingestion.sources import FOLDER, Checks, Column, ParquetFormat, Source
 from include.warehouse.connection import REPOSITORY, WarehouseUnreachableError
@@ -649,11 +650,11 @@ def test_a_run_that_ended_while_it_took_files_loses_and_doubles_nothing(
                 take_from_stage(source, lane.landing, settings=settings)
         assert [file.name for file in discover(source, lane.landing)] == waits, function
         assert bucket.files() == ["one.csv"]
-    assert take_from_stage(source, lane.landing, settings=settings) == []
+    assert take_from_stage(source, lane.landing, settings=settings) == Taken()
     assert bucket.files() == []
     # What has the name of a file that still waits is the next one's turn.
     bucket.put("one.csv", "1,5,later")
-    assert take_from_stage(source, lane.landing, settings=settings) == []
+    assert take_from_stage(source, lane.landing, settings=settings) == Taken()
     assert bucket.files() == ["one.csv"]
     lane.load(**bucket.declared)
     lane.load(**bucket.declared)
@@ -661,11 +662,31 @@ def test_a_run_that_ended_while_it_took_files_loses_and_doubles_nothing(
     assert bucket.files() == []
 
 
-def test_a_stage_that_cannot_be_read_and_a_name_that_cannot_be_used_are_said(lane: Lane) -> None:
+def test_a_name_that_cannot_be_used_is_refused_and_the_other_files_load(lane: Lane) -> None:
     bucket = Bucket(lane)
-    bucket.put("drop'--.csv".replace("'", "ü"), "1,1,x")
-    with pytest.raises(IngestionError, match=r"dropü--.csv in @RAW.* cannot be taken: give it a"):
-        lane.load(**bucket.declared)
+    declared = bucket.declared | {"if_missing": "fail"}
+    settings, source = lane.warehouse.settings(), lane.source(**declared)
+    bucket.put("dropü--.csv", "9,9,z")
+    assert not is_in_stage(source, settings=settings)
+    [alone] = lane.load(**declared)
+    said = r"dropü--.csv in @RAW.* cannot be taken: give it a name of letters"
+    assert re.search(said, str(alone.reason))
+    lane.deliver("landed.csv", "1,1,x")
+    bucket.put("staged.csv", "2,2,y")
+    assert is_in_stage(source, settings=settings)
+    result = lane.run(**declared)
+    assert [(file.file, file.status) for file in result.files] == [
+        ("dropü--.csv", "refused"),
+        ("landed.csv", "loaded"),
+        ("staged.csv", "loaded"),
+    ]
+    assert result.refused == [alone]
+    assert [row[0] for row in lane.table()] == ["1", "2"]
+    assert bucket.files() == ["dropü--.csv"]
+
+
+def test_a_stage_that_cannot_be_read_is_said(lane: Lane) -> None:
+    bucket = Bucket(lane)
     lane.query(f"drop stage RAW.{lane.domain}.INBOX")
     with pytest.raises(IngestionError, match=r"cannot be read .* create it, and give the loader's"):
         lane.load(**bucket.declared)

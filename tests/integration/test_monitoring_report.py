@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from include.ingestion.comparison import Comparison, Difference, Scope
+from include.ingestion.comparison import UNFINISHED, Comparison, Difference, Scope
 from include.ingestion.loader import load_source
 from include.ingestion.raw import Raw
 from include.ingestion.sources import Checks, Column, Source
@@ -86,10 +86,11 @@ def compare(warehouse: Warehouse) -> None:
     with warehouse.connect(database="RAW") as connection:
         raw = Raw(connection, deals)
         raw.create_book()
-        raw.record_comparison(Comparison(Scope(), problem="it was away"))
+        raw.begin_comparison(Comparison(Scope(), problem="it was away"))
         apart = {"2026-03-01": Difference(3, 5, 7)}
-        raw.record_comparison(Comparison(Scope(), 4, ("2026-03-01",), 3, apart))
-        Raw(connection, same).record_comparison(Comparison(Scope(), 4))
+        begun = raw.begin_comparison(Comparison(Scope(), problem=UNFINISHED))
+        raw.end_comparison(begun, Comparison(Scope(), 4, ("2026-03-01",), 3, apart))
+        Raw(connection, same).begin_comparison(Comparison(Scope(), 4))
 
 
 def summary(warehouse: Warehouse, number: int, began: datetime, *, fails: bool) -> None:

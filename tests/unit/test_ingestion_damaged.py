@@ -17,9 +17,9 @@ import pytest
 
 from include.ingestion.boundary import reading
 from include.ingestion.errors import RefusedError, TakenOverError
-from include.ingestion.landing import Delivery, Stamp
+from include.ingestion.landing import Delivery, Stamp, discover
 from include.ingestion.loader import _open, _Tally, _validated
-from include.ingestion.sources import Source
+from include.ingestion.sources import Column, Source
 from tests import campaign, damaged_files
 
 
@@ -200,3 +200,27 @@ def test_a_link_to_itself_and_what_is_no_file_are_refused(tmp_path: Path) -> Non
     assert "it is a link that leads to nothing in the landing folder" in said["itself.csv"]
     assert "not an ordinary file" in said["pipe.csv"]
     assert "it is a folder" in said["folder.csv"]
+
+
+def test_a_folder_that_may_be_listed_and_not_entered_has_each_of_its_files_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    declared = Source(name="things", load="append", columns=[Column(name="id")]).model_copy(
+        update={"domain": "shop"}
+    )
+    folder = tmp_path / "shop" / "things"
+    folder.mkdir(parents=True)
+    (folder / "one.csv").write_text("id\n1\n")
+    folder.chmod(0o444)
+    if os.geteuid() == 0:
+        # Nothing is forbidden to root, so that the system's answer has to be made up.
+        def forbidden(path: Path, *_: Any, **__: Any) -> Any:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+
+        for name in ("lstat", "stat", "open"):
+            monkeypatch.setattr(Path, name, forbidden)
+    [delivery] = discover(declared, tmp_path)
+    assert delivery.name == "one.csv"
+    with pytest.raises(RefusedError, match=r"it may not be read: .* for its folder"):
+        delivery.require_readable()
+    assert delivery.changed(), "so that nothing tries to move it"

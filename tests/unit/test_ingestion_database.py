@@ -6,23 +6,30 @@ from datetime import UTC, date, datetime, timedelta, timezone
 from datetime import time as clock_time
 from decimal import Decimal
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 from uuid import UUID
 
 import pyarrow as pa
 import pytest
+import sqlalchemy as sa
 from hypothesis import given
 from hypothesis import strategies as st
+from sqlalchemy.dialects import mssql, mysql, oracle
 
 from include.ingestion.comparison import (
     Comparison,
     Day,
     Days,
+    Difference,
     Scope,
     as_json,
     differences,
     due,
     from_json,
     require_comparable,
+    source_days,
+    teach_sqlite,
     within,
 )
 from include.ingestion.database import (
@@ -30,6 +37,7 @@ from include.ingestion.database import (
     NoTextError,
     Span,
     _as_text,
+    _counted,
     database_url,
     extract,
     open_extract,
@@ -77,6 +85,10 @@ def test_values_become_text_in_one_way() -> None:
         (Decimal("NaN"), "NaN"),
         (Decimal("-Infinity"), "-Infinity"),
         (2.0, "2"),
+        (1e16, "10000000000000000"),
+        (-1.25e-5, "-0.0000125"),
+        (float("nan"), "nan"),
+        (float("-inf"), "-inf"),
         (True, "true"),
         (b"\x00\xffA", "\\x00ff41"),
         (date(2026, 3, 1), "2026-03-01"),
@@ -125,6 +137,23 @@ def test_days_that_differ_are_found_and_remembered(source: Days, raw: Days) -> N
     assert Comparison(scope, problem="away").after(found).differences == found
 
 
+def test_what_was_found_is_said_in_the_singular_and_in_the_plural() -> None:
+    def lines(rows: int) -> list[str]:
+        left = {"a": Difference(rows, 0, 0), "b": Difference(0, rows, 0)}
+        return Comparison(Scope(), found=rows, differences=left).lines
+
+    assert lines(1) == [
+        "1 row loaded now that had come too late",
+        "1 row of the source not in raw, rejected when it was loaded",
+        "1 row in raw that the source no longer has; it stays",
+    ]
+    assert lines(1234) == [
+        "1,234 rows loaded now that had come too late",
+        "1,234 rows of the source not in raw, rejected when they were loaded",
+        "1,234 rows in raw that the source no longer has; they stay",
+    ]
+
+
 def test_what_is_due_to_be_compared() -> None:
     source = load_domain("gaming").source("purchases")
     noon = datetime(2026, 3, 10, 12)  # noqa: DTZ001
@@ -139,6 +168,39 @@ def test_what_is_due_to_be_compared() -> None:
     assert later is not None
     assert later.first is not None
     assert later.first < date(2998, 1, 1)
+
+
+def test_the_source_ranks_versions_beyond_the_days_that_are_compared() -> None:
+    source = load_domain("gaming").source("purchases")
+    form = source.format.model_copy(update={"watermark": "changed", "event_time": "happened"})
+    keyed = source.model_copy(update={"format": form, "key": ["id"]})
+    engine = sa.create_engine("sqlite://")
+    with engine.connect() as connection:
+        teach_sqlite(connection.connection.driver_connection)
+        connection.exec_driver_sql("create table e (id integer, happened text, changed text)")
+        connection.exec_driver_sql(
+            "insert into e values"
+            " (1, '2026-03-02 12:00:00', '2026-03-02 12:00:00'),"
+            " (1, '2026-01-01 12:00:00', '2026-03-02 12:01:00'),"  # moved out of the days
+            " (2, '2026-01-01 12:00:00', '2026-01-01 12:00:00'),"
+            " (2, '2026-03-02 12:00:00', '2026-03-02 12:00:00'),"  # moved into them
+            " (null, '2026-03-02 12:00:00', '0001-01-01 00:00:00+14:00'),"
+            " (null, '2026-01-01 12:00:00', '2026-01-01 12:00:00')"
+        )
+        table = sa.table("e", *map(sa.column, ("id", "happened", "changed")))
+        day = {"2026-03-02": Day(2, 1_772_452_800_000_000)}
+        newest = Scope(date(2026, 3, 1))
+        assert source_days(connection, keyed, dict(table.columns), newest) == day
+        keyless = keyed.model_copy(update={"key": []})
+        assert source_days(connection, keyless, dict(table.columns), newest)["2026-03-02"].rows == 3
+
+
+def test_a_database_of_another_kind_is_loaded_and_not_compared() -> None:
+    source = load_domain("gaming").source("purchases")
+    columns: dict[str, Any] = {column.name: sa.column(column.name) for column in source.columns}
+    for other in (mysql, oracle, mssql):
+        connection = cast(sa.Connection, SimpleNamespace(dialect=other.dialect()))
+        assert _counted(connection, source, columns, Scope()) == (None, None)
 
 
 def test_only_a_table_with_a_time_of_events_is_compared() -> None:

@@ -229,6 +229,7 @@ def test_what_comes_from_data_is_text_and_nothing_else() -> None:
     assert page.text.count(HOSTILE) > 15
     assert "1,234 rows loaded in the last 7 days that had come too late" in page.text
     assert "1 row of the source not in raw" in page.text
+    assert "; 1 day with another count or other times of change" in page.text
 
 
 def test_the_quality_page_escapes_too() -> None:

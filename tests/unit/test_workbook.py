@@ -145,7 +145,7 @@ def test_the_number_after_the_sign_is_the_revenue(
 
 
 NO_NUMBER = "revenue has no number after ="
-NO_SPINS = "total_spins is above 1000000000 or no number"
+NO_SPINS = "total_spins is above 1000000000 or not a number"
 
 
 @pytest.mark.parametrize(
