@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import socket
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from include.orchestration.environment import (
     airflow_hosts,
     airflow_passwords,
     airflow_port,
+    shared_secret,
 )
 from include.orchestration.local_login import LocalAuthManager
 from include.orchestration.manifest import (
@@ -86,6 +88,34 @@ class TestEnvironment:
         name = "AIRFLOW__API_AUTH__JWT_SECRET"
         assert again[name] == variables[name] != other[name]
         assert (tmp_path / "airflow" / "jwt_secret").stat().st_mode & 0o777 == 0o600
+
+    def test_a_secret_has_its_name_when_it_is_complete(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        file, seen = tmp_path / "new" / "jwt_secret", list[bool]()
+        real = secrets.token_urlsafe
+
+        def made(*arguments: int) -> str:
+            seen.append(file.exists())
+            return real(*arguments)
+
+        monkeypatch.setattr(secrets, "token_urlsafe", made)
+        found = shared_secret(file)
+        assert seen == [False]
+        assert found == shared_secret(file) == file.read_text()
+        assert [one.name for one in file.parent.iterdir()] == [file.name]
+
+    @pytest.mark.parametrize("content", [b"", b"\n", b"\xff"])
+    def test_an_empty_secret_is_refused(self, tmp_path: Path, content: bytes) -> None:
+        file = tmp_path / "jwt_secret"
+        file.write_bytes(content)
+        with pytest.raises(ValueError, match=r"jwt_secret holds no secret: remove that file and"):
+            shared_secret(file)
+
+    def test_a_home_that_takes_no_secret_is_named(self, tmp_path: Path) -> None:
+        (tmp_path / "file").touch()
+        with pytest.raises(ValueError, match=r"A secret of Airflow cannot be kept in .*/jwt_secret"):
+            shared_secret(tmp_path / "file" / "jwt_secret")
 
     @pytest.mark.parametrize("text", ["0", "65536", "http", "-1", "80.5"])
     def test_a_port_that_is_none_is_refused_by_name(
