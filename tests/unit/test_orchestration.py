@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import psutil  # type: ignore[import-untyped]
 import pytest
@@ -32,6 +33,7 @@ from include.orchestration.manifest import (
     project_fingerprint,
     read_manifest,
 )
+from include.orchestration.local_airflow import SUPERVISOR
 from include.orchestration.manifest import tests_by_owner as owners_of_tests
 from include.orchestration.single_run import DagRunOutcome
 from include.orchestration.supervisor import DELAYS, QUICK_SECONDS, Part, how_it_is
@@ -382,6 +384,41 @@ class TestStop:
         assert not child.is_running()
 
 
+class TestStart:
+    """`start` beside a supervisor; here a sleeping program stands for every part."""
+
+    @pytest.mark.parametrize("meanwhile", ["prepare", "_stop_supervisor"])
+    def test_what_the_supervisor_has_started_meanwhile_is_not_started_twice(
+        self, variables: dict[str, str], monkeypatch: pytest.MonkeyPatch, meanwhile: str
+    ) -> None:
+        part, started = "dag-processor", list[subprocess.Popen[bytes]]()
+        monkeypatch.setattr(local_airflow, "COMPONENTS", {part: ["60"]})
+        monkeypatch.setattr(local_airflow, "_airflow", lambda: ["sleep"])
+        monkeypatch.setattr(local_airflow, "health", lambda _: {part: "healthy"})
+        real = local_airflow.start_component
+
+        def start(*arguments: Any, **named: Any) -> subprocess.Popen[bytes]:
+            started.append(real(*arguments, **named))
+            return started[-1]
+
+        def supervise(variables: dict[str, str]) -> None:
+            local_airflow.start_component(part, variables, again=True)
+
+        monkeypatch.setattr(local_airflow, "start_component", start)
+        monkeypatch.setattr(local_airflow, "prepare", lambda _: None)
+        monkeypatch.setattr(local_airflow, meanwhile, supervise)
+        watcher = local_airflow._start(SUPERVISOR, ["sleep", "60"], variables)
+        try:
+            local_airflow.start(variables | {"AIRFLOW__API__PORT": str(free_port())})
+            assert len(started) == 1
+            assert watcher.poll() is None
+        finally:
+            monkeypatch.undo()
+            for one in (watcher, *started):
+                one.kill()
+                one.wait()
+
+
 class TestParts:
     """When a component that has ended is started again."""
 
@@ -392,6 +429,14 @@ class TestParts:
             waits.append(part.due and part.due - 100.0)
         assert waits == [*DELAYS, None]
         assert part.ended == len(DELAYS) + 1
+
+    def test_an_end_after_a_while_is_none_of_the_quick_ones_in_a_row(self) -> None:
+        part = Part()
+        part.has_ended(now=100.0, lived=QUICK_SECONDS)
+        for delay in (DELAYS[0], *DELAYS):
+            assert (part.given_up, part.due) == (False, 100.0 + delay)
+            part.has_ended(now=100.0, lived=1.0)
+        assert (part.given_up, part.ended) == (True, len(DELAYS) + 2)
 
     def test_one_that_has_lived_for_a_while_is_started_again_for_ever(self) -> None:
         part = Part()
