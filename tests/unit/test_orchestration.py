@@ -116,7 +116,9 @@ class TestEnvironment:
 
     def test_a_home_that_takes_no_secret_is_named(self, tmp_path: Path) -> None:
         (tmp_path / "file").touch()
-        with pytest.raises(ValueError, match=r"A secret of Airflow cannot be kept in .*/jwt_secret"):
+        with pytest.raises(
+            ValueError, match=r"A secret of Airflow cannot be kept in .*/jwt_secret"
+        ):
             shared_secret(tmp_path / "file" / "jwt_secret")
 
     @pytest.mark.parametrize("text", ["0", "65536", "http", "-1", "80.5"])
