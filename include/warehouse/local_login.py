@@ -86,8 +86,8 @@ class LocalLogin:
         except FileNotFoundError:
             raise LocalLoginError(
                 f"There is no password of the local warehouse in {self.password_file}: start it "
-                f"with `{START}`; if it runs already, stop it first with `{STOP}`, or set FIRN_HOME "
-                f"or {SETTING} to those of the one that runs."
+                f"with `{START}`; if it runs already, stop it first with `{STOP}`, or set "
+                f"FIRN_HOME or {SETTING} to those of the one that runs."
             ) from None
         except (OSError, UnicodeDecodeError) as error:
             raise LocalLoginError(

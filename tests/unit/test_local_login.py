@@ -79,7 +79,7 @@ def test_a_disk_without_hard_links_is_named(
         raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
 
     monkeypatch.setattr(os, "link", link)
-    with pytest.raises(LocalLoginError, match="has no hard links.*on a local disk"):
+    with pytest.raises(LocalLoginError, match=r"has no hard links.*on a local disk"):
         LocalLogin(tmp_path).make()
     assert list(tmp_path.iterdir()) == []
 

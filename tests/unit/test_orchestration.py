@@ -25,6 +25,7 @@ from include.orchestration.environment import (
     airflow_port,
     shared_secret,
 )
+from include.orchestration.local_airflow import SUPERVISOR
 from include.orchestration.local_login import LocalAuthManager
 from include.orchestration.manifest import (
     ManifestError,
@@ -33,7 +34,6 @@ from include.orchestration.manifest import (
     project_fingerprint,
     read_manifest,
 )
-from include.orchestration.local_airflow import SUPERVISOR
 from include.orchestration.manifest import tests_by_owner as owners_of_tests
 from include.orchestration.single_run import DagRunOutcome
 from include.orchestration.supervisor import DELAYS, QUICK_SECONDS, Part, how_it_is
