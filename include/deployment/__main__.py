@@ -66,6 +66,13 @@ def deploy_command(
             "--accept-grants", help="Swap although grants that nobody has declared change with it."
         ),
     ] = False,
+    discard_left_behind: Annotated[
+        bool,
+        typer.Option(
+            "--discard-left-behind",
+            help=f"Replace {STAGING} although rows were committed there after the last swap.",
+        ),
+    ] = False,
 ) -> None:
     """Build the checked-out commit beside production, test it, and let the two change names."""
     with _one_sentence():
@@ -76,6 +83,7 @@ def deploy_command(
             despite_changes,
             again,
             accept_grants,
+            discard_left_behind,
         )
         settings = get_settings()
         _tell(deploy(wanted, settings, publish=_publisher(settings), say=console.print))

@@ -34,7 +34,7 @@ class AirflowApi:
         answer = self._send("POST" if airflow.user else "GET", "auth/token", airflow.user and login)
         if not answer.is_success:
             raise AirflowError(
-                f"Airflow at {self._url} lets nobody in ({answer.status_code}): correct "
+                f"Airflow at {self._url} refused the login ({answer.status_code}): correct "
                 "FIRN_AIRFLOW_USER and FIRN_AIRFLOW_PASSWORD."
             )
         self._client.headers["Authorization"] = f"Bearer {self._field(answer, 'access_token')}"
@@ -85,7 +85,7 @@ class AirflowApi:
             return answer.json()[name]
         except (ValueError, KeyError, TypeError):
             raise AirflowError(
-                f"What answers at {self._url} is no Airflow 3: correct FIRN_AIRFLOW_URL."
+                f"What answers at {self._url} is not Airflow 3: correct FIRN_AIRFLOW_URL."
             ) from None
 
     def _send(self, method: str, path: str, body: object = None) -> httpx.Response:

@@ -134,6 +134,17 @@ def relations(cursor: SnowflakeCursor, database: str) -> dict[tuple[str, str], b
     return {(str(row[0]), str(row[1])): bool(row[2]) for row in cursor.fetchall()}
 
 
+def in_public(cursor: SnowflakeCursor, database: str) -> list[str]:
+    """The tables and views in the schema PUBLIC by full name; none if there is no such database."""
+    if database not in databases(cursor):
+        return []
+    cursor.execute(
+        f"select table_name from {database}.INFORMATION_SCHEMA.TABLES"
+        " where table_schema = 'PUBLIC' order by table_name"
+    )
+    return [f"{database}.PUBLIC.{row[0]}" for row in cursor.fetchall()]
+
+
 def state(cursor: SnowflakeCursor, database: str) -> dict[str, str]:
     """The last change that was committed to each table, by schema and name; views have none.
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from include.deployment import databases
 from include.deployment.databases import PRODUCTION, STAGING
 from include.deployment.errors import DeploymentError
+from include.warehouse import catalogue
 
 if TYPE_CHECKING:
     from snowflake.connector.cursor import SnowflakeCursor
@@ -72,8 +73,11 @@ def left_behind(cursor: SnowflakeCursor, replaced: Mapping[str, str]) -> list[st
     Args:
         cursor: of any session that sees both.
         replaced: the state of that database at the swap; empty if it is not known.
+
+    Returns:
+        schema and name of each; none if that database was dropped since.
     """
-    if not replaced:
+    if not replaced or STAGING not in catalogue.databases(cursor):
         return []
     there = databases.state(cursor, STAGING)
     return sorted(name for name, time in there.items() if time and time != replaced.get(name))

@@ -46,6 +46,8 @@ class Wanted:
         accepted: marts that may be empty, or differ from production as much as they like.
         despite_changes: swap although production was written to since it was copied.
         accept_grants: swap although grants that nobody has declared change with it.
+        discard_left_behind: replace the last production although rows were committed to it after
+            it had been swapped out.
         again: build again what production is built from already.
     """
 
@@ -55,6 +57,7 @@ class Wanted:
     despite_changes: bool = False
     again: bool = False
     accept_grants: bool = False
+    discard_left_behind: bool = False
 
 
 @dataclass(frozen=True)
@@ -153,7 +156,8 @@ def _deploy(
     book.at("grants")
     with _cursor(settings, book) as cursor:
         _check_grants(cursor, wanted, say)
-        if not wanted.despite_changes:
+        _check_public(cursor)
+        if not wanted.discard_left_behind:
             _check_replaced(cursor, book)
 
     book.at("parse")
@@ -172,7 +176,7 @@ def _deploy(
         )
     if unknown := sorted(set(wanted.accepted) - set(plan.marts)):
         raise DeploymentError(
-            f"{unknown[0]} is to accept, and no mart of that name would be built: use one of "
+            f"--accept names {unknown[0]}, but no mart of that name is built: use one of "
             f"{', '.join(sorted(plan.marts))}. Production is as it was."
         )
     say(f"Building {', '.join(plan.domains)}")
@@ -254,6 +258,16 @@ def _check_grants(cursor: SnowflakeCursor, wanted: Wanted, say: Say) -> None:
     )
 
 
+def _check_public(cursor: SnowflakeCursor) -> None:
+    """Refuse a swap that would take along what is in the one schema that no model is in."""
+    if found := databases.in_public(cursor, PRODUCTION) + databases.in_public(cursor, STAGING):
+        raise DeploymentError(
+            f"The schema PUBLIC belongs to no model, is not copied, and would change places unseen "
+            f"with the swap, and it holds {listed(found)}: move that to another schema or another "
+            "database, or drop it. Production is as it was."
+        )
+
+
 def _check_replaced(cursor: SnowflakeCursor, book: Book) -> None:
     """Refuse to replace what was committed to the last production after it had been swapped out."""
     last = next((one for one in book.latest() if one.status == "deployed"), None)
@@ -264,7 +278,7 @@ def _check_replaced(cursor: SnowflakeCursor, book: Book) -> None:
         raise DeploymentError(
             f"{STAGING} holds rows that were committed there after the last swap ({listed(late)}), "
             f"and a deployment replaces it. Bring them over to {PRODUCTION} or load them again, "
-            "then deploy with --despite-changes. Production is as it was."
+            "then deploy with --discard-left-behind. Production is as it was."
         )
 
 
@@ -304,6 +318,9 @@ def _roll_back_alone(
     settings: ConnectionSettings, book: Book, pipelines: Pipelines, yes: bool, say: Say
 ) -> Deployed:
     put_right(book, settings, say)
+    if not yes:
+        with _cursor(settings, book) as cursor:
+            _check_public(cursor)
     last = next((one for one in book.latest() if one.status == "deployed"), None)
     if last is None:
         raise DeploymentError("There is nothing to go back to: nothing was deployed yet.")

@@ -51,7 +51,6 @@ SECRETS = (
     "FIRN_GAMING_DATABASE_URL",
     "FIRN_OPENLINEAGE_API_KEY",
     "FIRN_AIRFLOW_PASSWORD",
-    "FIRN_LOCAL_PASSWORD",
 )
 """Settings that may come from a file."""
 

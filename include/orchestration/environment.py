@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from include.secret_files import make_once
 from include.variables import REPOSITORY as REPOSITORY
 from include.variables import variable
 
@@ -257,10 +258,24 @@ def _prepend(folder: Path, search_path: str | None) -> str:
 
 
 def shared_secret(file: Path) -> str:
-    """A random secret of this Airflow home, made once; Airflow's processes must share it."""
+    """A random secret of this Airflow home, made once; Airflow's processes must share it.
+
+    Raises:
+        ValueError: it cannot be kept there, or the file holds none.
+    """
     try:
-        with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as handle:
-            handle.write(secrets.token_urlsafe(32))
-    except FileExistsError:
-        pass
-    return file.read_text()
+        make_once(file, lambda: secrets.token_urlsafe(32).encode())
+        found = file.read_text("ascii").strip()
+    except OSError as error:
+        raise ValueError(
+            f"A secret of Airflow cannot be kept in {file} ({error.strerror}): set FIRN_HOME to a "
+            "folder of your own on a local disk."
+        ) from None
+    except UnicodeDecodeError:
+        found = ""
+    if not found:
+        raise ValueError(
+            f"{file} holds no secret: remove that file and restart all of Airflow (make down, "
+            "make up), which makes a new one."
+        )
+    return found

@@ -87,18 +87,17 @@ def start(variables: Mapping[str, str]) -> str:
         ManifestError: the dbt project cannot be parsed.
     """
     url, port = variables["AIRFLOW__API__BASE_URL"], int(variables["AIRFLOW__API__PORT"])
-    missing = [name for name in COMPONENTS if not is_running(name, variables)]
-    if "api-server" in missing and _port_is_taken(port):
+    if not is_running("api-server", variables) and _port_is_taken(port):
         raise LocalAirflowError(
             f"Port {port} is taken by another program: "
             "set FIRN_AIRFLOW_PORT to a free port, or stop that program."
         )
     _passwords(variables)
     prepare(variables)
-    if missing:
-        # It would start them a second time.
+    if _missing(variables):
+        # It would start them a second time; what it has started until it ended is there.
         _stop_supervisor(variables)
-    for name in missing:
+    for name in _missing(variables):
         end_left_behind(name, variables)
         start_component(name, variables)
     waiting = Retrying(
@@ -109,7 +108,7 @@ def start(variables: Mapping[str, str]) -> str:
     )
     state = waiting(_state, variables)
     if state != "healthy":
-        ended = [name for name in COMPONENTS if not is_running(name, variables)] or ["scheduler"]
+        ended = _missing(variables) or ["scheduler"]
         log = log_file(ended[0], variables)
         said = "\n".join(log.read_text(errors="replace").strip().splitlines()[-8:])
         stop(variables)
@@ -154,6 +153,10 @@ def stop(variables: Mapping[str, str]) -> list[str]:
 def is_running(component: str, variables: Mapping[str, str]) -> bool:
     """Whether a component that ``start`` started still runs."""
     return process(component, variables) is not None
+
+
+def _missing(variables: Mapping[str, str]) -> list[str]:
+    return [name for name in COMPONENTS if not is_running(name, variables)]
 
 
 def runs(variables: Mapping[str, str]) -> bool:
@@ -335,7 +338,7 @@ def _signal(one: psutil.Process, number: signal.Signals) -> None:
 
 def _state(variables: Mapping[str, str]) -> str:
     """``healthy``, ``starting``, or ``ended`` when a component gave up."""
-    if not all(is_running(name, variables) for name in COMPONENTS):
+    if _missing(variables):
         return "ended"
     said = health(variables)
     return "healthy" if said and set(said.values()) == {"healthy"} else "starting"

@@ -32,7 +32,10 @@ QUICK_SECONDS = 60.0
 """A component that ends sooner after its start has ended for a reason that may well last."""
 
 DELAYS = (1.0, 2.0, 4.0, 8.0)
-"""Seconds before it is started after its first quick end in a row, its second, and so on."""
+"""Seconds before it is started after its first quick end in a row, its second, and so on.
+
+After an end that was not quick it is the first of them.
+"""
 
 LOOK_SECONDS = 0.5
 NEWS_SECONDS = 24 * 3600.0
@@ -62,9 +65,14 @@ class Part:
     def has_ended(self, now: float, lived: float) -> None:
         """Decide on when it is started again, if at all."""
         self.ended, self.ended_at = self.ended + 1, now
-        self.quick = self.quick + 1 if lived < QUICK_SECONDS else 1
+        self.quick = self.quick + 1 if lived < QUICK_SECONDS else 0
         self.given_up = self.quick > len(DELAYS)
-        self.due = None if self.given_up else now + DELAYS[self.quick - 1]
+        self.due = None if self.given_up else now + self.delay
+
+    @property
+    def delay(self) -> float:
+        """Seconds between its last end and its next start."""
+        return DELAYS[max(self.quick, 1) - 1]
 
 
 @dataclass
@@ -113,7 +121,7 @@ class Supervisor:
             said = given_up(name, log)
             event("airflow.given_up", level="error", part=name, why=why or None, said=said)
         else:
-            wait = DELAYS[part.quick - 1]
+            wait = part.delay
             event("airflow.ended", level="warning", part=name, why=why or None, again_in=wait)
 
     def _remember(self) -> None:

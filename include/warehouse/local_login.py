@@ -7,11 +7,7 @@ name of a file, as dbt is; everything else takes the password.
 
 from __future__ import annotations
 
-import os
 import secrets
-import tempfile
-from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -23,9 +19,11 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
+from include.secret_files import make_once
 from include.variables import LOCAL_LOGIN_FILE
 
 SETTING = "FIRN_LOCAL_PASSWORD"
+START, STOP = "python -m include.warehouse start", "python -m include.warehouse stop"
 
 
 class LocalLoginError(ValueError):
@@ -67,12 +65,12 @@ class LocalLogin:
         """
         try:
             if not self.setting:
-                _make_once(self.password_file, _new_password)
-            _make_once(self.key_file, _new_key)
+                make_once(self.password_file, _new_password)
+            make_once(self.key_file, _new_key)
         except OSError as error:
             raise LocalLoginError(
                 f"The local warehouse's password cannot be kept in {self.home} "
-                f"({error.strerror}): set FIRN_HOME to a folder of your own."
+                f"({error.strerror}): set FIRN_HOME to a folder of your own on a local disk."
             ) from None
 
     def password(self) -> str:
@@ -85,13 +83,22 @@ class LocalLogin:
             return self.setting
         try:
             found = self.password_file.read_text("ascii").strip()
-        except (OSError, UnicodeDecodeError):
-            found = ""
-        if not found:
+        except FileNotFoundError:
             raise LocalLoginError(
                 f"There is no password of the local warehouse in {self.password_file}: start it "
-                "with `python -m include.warehouse start`, or set FIRN_HOME or "
-                f"{SETTING} to those of the one that runs."
+                f"with `{START}`; if it runs already, stop it first with `{STOP}`, or set "
+                f"FIRN_HOME or {SETTING} to those of the one that runs."
+            ) from None
+        except (OSError, UnicodeDecodeError) as error:
+            raise LocalLoginError(
+                f"{self.password_file} cannot be read ({type(error).__name__}): make it a file of "
+                "text that you may read, or remove it, stop the local warehouse with "
+                f"`{STOP}` if it runs, and start it with `{START}`, which makes another one."
+            ) from None
+        if not found:
+            raise LocalLoginError(
+                f"{self.password_file} is empty: remove it, stop the local warehouse with `{STOP}` "
+                f"if it runs, and start it with `{START}`, which makes another one."
             )
         return found
 
@@ -120,17 +127,3 @@ def _new_password() -> bytes:
 def _new_key() -> bytes:
     key = generate_private_key(public_exponent=65537, key_size=2048)
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-
-
-def _make_once(file: Path, content: Callable[[], bytes]) -> None:
-    if not file.exists():
-        file.parent.mkdir(parents=True, exist_ok=True)
-        # For its owner alone from the beginning, and under its name when it is complete.
-        with tempfile.NamedTemporaryFile(dir=file.parent, prefix=f".{file.name}.") as fresh:
-            fresh.write(content())
-            fresh.flush()
-            os.fsync(fresh.fileno())
-            with suppress(FileExistsError):
-                os.link(fresh.name, file)
-    # It may have been copied, or restored from a backup.
-    file.chmod(0o600)

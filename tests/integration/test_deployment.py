@@ -18,7 +18,7 @@ from include.deployment import __main__ as commands
 from include.deployment import artifacts, checks, databases, records, run
 from include.deployment.dbt import Dbt, plan
 from include.deployment.errors import DeploymentError
-from include.deployment.exchange import exchange
+from include.deployment.exchange import exchange, left_behind
 from include.deployment.records import Book
 from include.deployment.run import Wanted, deploy, roll_back
 from include.warehouse.connection import ConnectionSettings
@@ -287,7 +287,7 @@ class TestOneAfterTheOther:
     def test_a_mart_that_is_not_there_cannot_be_accepted(self, settings, project):
         small_project.write(project, version=3)
         said = refusal(lambda: deploy(Wanted(SHAS[2], accepted=["mart_smal"]), settings))
-        assert "mart_smal is to accept, and no mart of that name would be built" in said
+        assert "--accept names mart_smal, but no mart of that name is built" in said
         assert "use one of mart_small" in said
 
     @pytest.mark.parametrize(
@@ -436,7 +436,28 @@ class TestOneAfterTheOther:
         sql(ROW.format(90).replace("ANALYTICS.", "ANALYTICS_STAGING."))
         said = refusal(lambda: deploy(Wanted(SHAS[9]), settings))
         assert "committed there after the last swap (INTERMEDIATE.INT_SMALL)" in said
+        assert "--discard-left-behind" in said
+        # That writes to production are accepted says nothing of these rows.
+        assert said == refusal(lambda: deploy(Wanted(SHAS[9], despite_changes=True), settings))
         assert sql(HAS_ROW.format("ANALYTICS_STAGING", 90)) == [(1,)]
+        further = Wanted(SHAS[9], accepted=["mart_smal"], discard_left_behind=True)
+        assert "--accept names mart_smal" in refusal(lambda: deploy(further, settings))
+
+    @pytest.mark.parametrize("database", ["ANALYTICS", "ANALYTICS_STAGING"])
+    def test_what_is_in_public_is_not_swapped_unseen(self, settings, sql, database):
+        sql(f"create table {database}.PUBLIC.KEPT as select 1 as id")
+        for action in (lambda: deploy(Wanted(SHAS[9]), settings), lambda: roll_back(settings)):
+            said = refusal(action)
+            assert f"it holds {database}.PUBLIC.KEPT: move that to another schema" in said
+        sql(f"drop table {database}.PUBLIC.KEPT")
+
+    def test_a_staging_database_that_was_dropped_is_made_again(self, settings, sql):
+        sql("drop database ANALYTICS_STAGING")
+        book = Book(settings)
+        with run._cursor(settings, book) as cursor:
+            assert left_behind(cursor, {"INTERMEDIATE.INT_SMALL": "1"}) == []
+        further = Wanted(SHAS[9], accepted=["mart_smal"])
+        assert "--accept names mart_smal" in refusal(lambda: deploy(further, settings))
 
 
 @pytest.mark.parametrize(

@@ -286,8 +286,11 @@ def test_what_cannot_be_resumed_is_said_and_the_next_one_does_it(settings, airfl
 @pytest.mark.parametrize(
     ("changed", "sentence"),
     [
-        ({"FIRN_AIRFLOW_PASSWORD": "another-word"}, r"lets nobody in \(401\): correct FIRN_AIRF"),
-        ({"FIRN_AIRFLOW_USER": "", "FIRN_AIRFLOW_PASSWORD": ""}, r"lets nobody in \(403\)"),
+        (
+            {"FIRN_AIRFLOW_PASSWORD": "another-word"},
+            r"refused the login \(401\): correct FIRN_AIRF",
+        ),
+        ({"FIRN_AIRFLOW_USER": "", "FIRN_AIRFLOW_PASSWORD": ""}, r"refused the login \(403\)"),
         ({"FIRN_AIRFLOW_USER": "reader"}, r"answered 403 to PATCH api/v2/dags/orders: let FIRN"),
     ],
     ids=["wrong password", "no user", "may only read"],

@@ -115,6 +115,11 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
         'create stage RAW.PUBLIC."a.b"',
         'create stage RAW.PUBLIC."s"',
         f"list @RAW.PUBLIC.S/{'x' * 300}",
+        "put 'file:///x/.name' @RAW.PUBLIC.S",
+        "put 'file:///x/a' @RAW.PUBLIC.S/.unload-1/in",
+        "copy files into @RAW.PUBLIC.S/.unload-1/ from @RAW.PUBLIC.S/in/",
+        "copy into @RAW.PUBLIC.S/in/.x from (select 1)",
+        "copy into @RAW.PUBLIC.S/in/.x from (select 1) single = true",
     ],
 )  # fmt: skip
 def test_what_leads_out_is_refused_in_a_sentence(place: Place, statement: str) -> None:

@@ -19,6 +19,7 @@ from snowflake.connector.errors import Error as SnowflakeError
 
 from include.warehouse.connection import WarehouseUnreachableError
 from include.warehouse.local.process import ROOT
+from tests.conftest import Warehouse, free_port
 
 pytestmark = pytest.mark.integration
 
@@ -88,6 +89,24 @@ def test_sql_command(own_warehouse):
     wrong = command(own_warehouse, "sql", "select * from nowhere.at.all")
     assert wrong.returncode == 2
     assert len(wrong.stderr.strip().splitlines()) == 1
+
+
+def test_a_folder_on_another_disk_has_its_password_in_the_home_and_is_closed(tmp_path):
+    disk, home = tmp_path / "disk", tmp_path / "home"
+    disk.mkdir(mode=0o755)
+    (disk / "server.log").touch(0o644)
+    home.mkdir()
+    (home / "warehouse").symlink_to(disk)
+    linked = Warehouse(home, free_port())
+    try:
+        assert linked.process.start()
+    finally:
+        linked.process.stop()
+    assert linked.password
+    assert not (tmp_path / "local_password").exists()
+    assert disk.stat().st_mode & 0o777 == 0o700
+    readable = {one.name for one in disk.rglob("*") if one.stat().st_mode & 0o077}
+    assert readable == set()
 
 
 def test_port_taken(own_warehouse):

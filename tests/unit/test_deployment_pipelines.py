@@ -112,8 +112,8 @@ def answering(environment: pytest.MonkeyPatch) -> Iterator[dict[str, tuple[int, 
 @pytest.mark.parametrize(
     ("token", "dags", "said"),
     [
-        ((200, "<html>"), (200, "{}"), "is no Airflow 3: correct FIRN_AIRFLOW_URL."),
-        ((302, ""), (200, "{}"), "lets nobody in (302): correct FIRN_AIRFLOW_USER and"),
+        ((200, "<html>"), (200, "{}"), "is not Airflow 3: correct FIRN_AIRFLOW_URL."),
+        ((302, ""), (200, "{}"), "refused the login (302): correct FIRN_AIRFLOW_USER and"),
         ((502, ""), (200, "{}"), "does not answer at"),
         ((201, '{"access_token": "t"}'), (404, "{}"), "answered 404 to GET api/v2/dags: let"),
         ((201, '{"access_token": "t"}'), (200, '{"dags": []}'), "shows no DAG tagged dbt, monito"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -51,8 +53,14 @@ def test_what_is_missing_or_damaged_is_said_in_a_sentence(tmp_path: Path) -> Non
     login = LocalLogin(tmp_path)
     with pytest.raises(LocalLoginError, match="start it with `python -m"):
         login.password()
+    # One that an older version has started runs, and has made none.
+    with pytest.raises(LocalLoginError, match="if it runs already, stop it first with `python -m"):
+        login.password()
     login.password_file.write_text("\n")
-    with pytest.raises(LocalLoginError, match="There is no password"):
+    with pytest.raises(LocalLoginError, match=r"local_password is empty: remove it, stop the loc"):
+        login.password()
+    login.password_file.write_bytes(b"\xff")
+    with pytest.raises(LocalLoginError, match=r"cannot be read \(UnicodeDecodeError\): make it"):
         login.password()
     with pytest.raises(LocalLoginError, match="remove it, and start the local warehouse again"):
         login.key()
@@ -62,6 +70,18 @@ def test_what_is_missing_or_damaged_is_said_in_a_sentence(tmp_path: Path) -> Non
     (tmp_path / "file").touch()
     with pytest.raises(LocalLoginError, match="set FIRN_HOME to a folder of your own"):
         LocalLogin(tmp_path / "file" / "home").make()
+
+
+def test_a_disk_without_hard_links_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def link(*_: object) -> None:
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+    monkeypatch.setattr(os, "link", link)
+    with pytest.raises(LocalLoginError, match=r"has no hard links.*on a local disk"):
+        LocalLogin(tmp_path).make()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_password_that_is_set_goes_before_the_one_that_was_made(tmp_path: Path) -> None:

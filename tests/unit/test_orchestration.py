@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import socket
 import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import psutil  # type: ignore[import-untyped]
 import pytest
@@ -21,7 +23,9 @@ from include.orchestration.environment import (
     airflow_hosts,
     airflow_passwords,
     airflow_port,
+    shared_secret,
 )
+from include.orchestration.local_airflow import SUPERVISOR
 from include.orchestration.local_login import LocalAuthManager
 from include.orchestration.manifest import (
     ManifestError,
@@ -86,6 +90,36 @@ class TestEnvironment:
         name = "AIRFLOW__API_AUTH__JWT_SECRET"
         assert again[name] == variables[name] != other[name]
         assert (tmp_path / "airflow" / "jwt_secret").stat().st_mode & 0o777 == 0o600
+
+    def test_a_secret_has_its_name_when_it_is_complete(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        file, seen = tmp_path / "new" / "jwt_secret", list[bool]()
+        real = secrets.token_urlsafe
+
+        def made(*arguments: int) -> str:
+            seen.append(file.exists())
+            return real(*arguments)
+
+        monkeypatch.setattr(secrets, "token_urlsafe", made)
+        found = shared_secret(file)
+        assert seen == [False]
+        assert found == shared_secret(file) == file.read_text()
+        assert [one.name for one in file.parent.iterdir()] == [file.name]
+
+    @pytest.mark.parametrize("content", [b"", b"\n", b"\xff"])
+    def test_an_empty_secret_is_refused(self, tmp_path: Path, content: bytes) -> None:
+        file = tmp_path / "jwt_secret"
+        file.write_bytes(content)
+        with pytest.raises(ValueError, match=r"jwt_secret holds no secret: remove that file and"):
+            shared_secret(file)
+
+    def test_a_home_that_takes_no_secret_is_named(self, tmp_path: Path) -> None:
+        (tmp_path / "file").touch()
+        with pytest.raises(
+            ValueError, match=r"A secret of Airflow cannot be kept in .*/jwt_secret"
+        ):
+            shared_secret(tmp_path / "file" / "jwt_secret")
 
     @pytest.mark.parametrize("text", ["0", "65536", "http", "-1", "80.5"])
     def test_a_port_that_is_none_is_refused_by_name(
@@ -352,6 +386,41 @@ class TestStop:
         assert not child.is_running()
 
 
+class TestStart:
+    """`start` beside a supervisor; here a sleeping program stands for every part."""
+
+    @pytest.mark.parametrize("meanwhile", ["prepare", "_stop_supervisor"])
+    def test_what_the_supervisor_has_started_meanwhile_is_not_started_twice(
+        self, variables: dict[str, str], monkeypatch: pytest.MonkeyPatch, meanwhile: str
+    ) -> None:
+        part, started = "dag-processor", list[subprocess.Popen[bytes]]()
+        monkeypatch.setattr(local_airflow, "COMPONENTS", {part: ["60"]})
+        monkeypatch.setattr(local_airflow, "_airflow", lambda: ["sleep"])
+        monkeypatch.setattr(local_airflow, "health", lambda _: {part: "healthy"})
+        real = local_airflow.start_component
+
+        def start(*arguments: Any, **named: Any) -> subprocess.Popen[bytes]:
+            started.append(real(*arguments, **named))
+            return started[-1]
+
+        def supervise(variables: dict[str, str]) -> None:
+            local_airflow.start_component(part, variables, again=True)
+
+        monkeypatch.setattr(local_airflow, "start_component", start)
+        monkeypatch.setattr(local_airflow, "prepare", lambda _: None)
+        monkeypatch.setattr(local_airflow, meanwhile, supervise)
+        watcher = local_airflow._start(SUPERVISOR, ["sleep", "60"], variables)
+        try:
+            local_airflow.start(variables | {"AIRFLOW__API__PORT": str(free_port())})
+            assert len(started) == 1
+            assert watcher.poll() is None
+        finally:
+            monkeypatch.undo()
+            for one in (watcher, *started):
+                one.kill()
+                one.wait()
+
+
 class TestParts:
     """When a component that has ended is started again."""
 
@@ -362,6 +431,14 @@ class TestParts:
             waits.append(part.due and part.due - 100.0)
         assert waits == [*DELAYS, None]
         assert part.ended == len(DELAYS) + 1
+
+    def test_an_end_after_a_while_is_none_of_the_quick_ones_in_a_row(self) -> None:
+        part = Part()
+        part.has_ended(now=100.0, lived=QUICK_SECONDS)
+        for delay in (DELAYS[0], *DELAYS):
+            assert (part.given_up, part.due) == (False, 100.0 + delay)
+            part.has_ended(now=100.0, lived=1.0)
+        assert (part.given_up, part.ended) == (True, len(DELAYS) + 2)
 
     def test_one_that_has_lived_for_a_while_is_started_again_for_ever(self) -> None:
         part = Part()

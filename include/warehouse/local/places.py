@@ -38,8 +38,8 @@ def checked(name: str) -> str:
     """
     if not NAME.fullmatch(name):
         raise unsupported(
-            f"{_shown(name)} as the name of a stage, or of its schema or database (letters, digits,"
-            " _, $ and - can be, 200 of them), is"
+            f"{_shown(name)} cannot name a stage, schema or database here: use up to 200 letters, "
+            "digits, _, $ or -. Other names are"
         )
     return name
 
@@ -85,11 +85,9 @@ def files(root: Path, *names: str, path: str = "", pattern: str | None = None) -
     below = {
         found.relative_to(folder).as_posix(): found
         for found in folder.rglob("*")
-        if not found.name.startswith(".") and not found.is_symlink() and found.is_file()
+        if not found.is_symlink() and found.is_file()
     }
-    wanted = sorted(
-        name for name in below if name.startswith(path) and not name.startswith(UNFINISHED)
-    )
+    wanted = sorted(name for name in below if name.startswith(path) and not _is_hidden(name))
     if pattern is not None and wanted:
         # Not Python's expressions: some of those never come to an end.
         try:
@@ -98,6 +96,25 @@ def files(root: Path, *names: str, path: str = "", pattern: str | None = None) -
             raise compilation_error(f"{_shown(pattern)} is not a regular expression.") from None
         wanted = [name for name, one in zip(wanted, matches.to_pylist(), strict=True) if one]
     return [below[name] for name in wanted]
+
+
+def seen(path: str) -> str:
+    """The path in a stage that a file is written to, if it is one that LIST and REMOVE show.
+
+    Raises:
+        ProgrammingError: it would be taken for one of the server's own.
+    """
+    if _is_hidden(path):
+        raise unsupported(
+            f"The path {_shown(path)} (a file whose name begins with '.', or in a folder whose "
+            f"name begins with '{UNFINISHED}', would never be listed) is"
+        )
+    return path
+
+
+def _is_hidden(path: str) -> bool:
+    first, *_, last = 2 * [part for part in path.split("/") if part] or ["", ""]
+    return last.startswith(".") or first.startswith(UNFINISHED)
 
 
 def guard_fakesnow(stages: Path) -> None:

@@ -80,7 +80,7 @@ class LocalWarehouse:
         else:
             return False
         self._refuse_taken_port()
-        self.folder.mkdir(parents=True, exist_ok=True)
+        self.folder.mkdir(0o700, parents=True, exist_ok=True)
         self.run_folder.mkdir(parents=True, exist_ok=True)
         self._turn_log_over()
         command = [
@@ -90,6 +90,9 @@ class LocalWarehouse:
             str(self.folder),
             str(self.port),
         ]
+        # Not the server makes it, so its umask does not hold for it.
+        self.log.touch(0o600)
+        self.log.chmod(0o600)
         with self.log.open("ab") as log:
             process = subprocess.Popen(
                 command,

@@ -105,7 +105,9 @@ async def _content(request: Request, limit: int) -> bytes:
         try:
             content += unzip.decompress(chunk, limit + 1 - len(content)) if unzip else chunk
         except zlib.error:
-            raise HTTPException(400, "The request says gzip, and is not.") from None
+            raise HTTPException(
+                400, "The request is marked as gzip but is not gzip data."
+            ) from None
     if max(received, len(content)) > limit:
         raise HTTPException(
             413,
@@ -113,7 +115,9 @@ async def _content(request: Request, limit: int) -> bytes:
             "PUT a file and COPY it.",
         )
     if unzip and (not unzip.eof or unzip.unused_data):
-        raise HTTPException(400, "The request says gzip, and ends too early or too late.")
+        raise HTTPException(
+            400, "The request is marked as gzip but is incomplete or has extra data."
+        )
     return bytes(content)
 
 
@@ -149,5 +153,5 @@ def _value(name: str, kind: str, value: Value | list[Value]) -> Any:
     except (ValueError, ArithmeticError, AttributeError, TypeError):
         # The name and the type are as long as the client likes.
         raise HTTPException(
-            400, f"The value of placeholder {name[:20]} is no {kind[:20]}."
+            400, f"The value of placeholder {name[:20]} is not a valid {kind[:20]}."
         ) from None

@@ -24,7 +24,7 @@ IDLE_LIMIT_VARIABLE = "FIRN_LOCAL_IDLE_TRANSACTION_SECONDS"
 def serve(folder: Path, port: int) -> None:
     """Serve a data folder until SIGTERM or SIGINT; every file is closed cleanly then.
 
-    Password and key are beside the folder, where no stage reaches.
+    Password and key are beside the folder, where no stage reaches; beside the link if it is one.
 
     Raises:
         WarehouseError: the folder cannot be served.
@@ -37,7 +37,7 @@ def serve(folder: Path, port: int) -> None:
     )
     idle_seconds = float(os.environ.get(IDLE_LIMIT_VARIABLE, "60"))
     store = Store(folder, idle_seconds)
-    login = LocalLogin(store.folder.parent, variable(SETTING))
+    login = LocalLogin(folder.absolute().parent, variable(SETTING))
     login.make()
 
     def stop(reason: str) -> None:

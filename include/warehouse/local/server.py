@@ -275,6 +275,7 @@ class Server:
         folder = upload["stageInfo"]["location"].removeprefix(f"{self.store.stages}/").rstrip("/")
         path = f"{folder}/{upload['src_locations'][0].rpartition('/')[2]}"
         places.staged(self.store.stages, path)
+        places.seen(places.split(path)[1])
         name = cursor.last_expression.args["put_stage_name"] if cursor.last_expression else ""
         # Google's is the one kind of stage to which the clients upload with a plain address.
         upload["stageInfo"] = {

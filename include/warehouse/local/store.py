@@ -54,6 +54,7 @@ class Store:
         self.uploads = self.folder / "uploads"
         for needed in (self.folder, self.databases, self.stages):
             needed.mkdir(parents=True, exist_ok=True)
+        self._close_folder()
         self._lock_folder()
         self._check_format()
         self._check_space()
@@ -66,6 +67,16 @@ class Store:
         places.guard_fakesnow(self.stages)
         self.attached: set[str] = set()
         self.hub = self._open()
+
+    def _close_folder(self) -> None:
+        try:
+            # Whatever may be read of the files in it, such as those of an older version.
+            self.folder.chmod(0o700)
+        except OSError as error:
+            raise WarehouseError(
+                f"{self.folder} cannot be closed to other users ({error.strerror}); set FIRN_HOME "
+                "to a folder of your own."
+            ) from None
 
     def _lock_folder(self) -> None:
         self._lock_file = (self.folder / "lock").open("w")

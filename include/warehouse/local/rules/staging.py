@@ -166,7 +166,7 @@ def copy_files(statement: Expr, session: Session) -> str | None:
     for file in files:
         name = source.name(file).removeprefix(source.path).lstrip("/") or file.name
         path = f"{target.path.rstrip('/')}/{name}".lstrip("/")
-        copy = target.file(path)
+        copy = target.file(places.seen(path))
         copy.parent.mkdir(parents=True, exist_ok=True)
         # Readers see the file whole or not at all.
         spare = copy.with_name(f".{secrets.token_hex(8)}")
@@ -364,7 +364,9 @@ class Unload:
                 return answers.table(UNLOADED_COLUMNS, [(0, 0, 0)])
             parts = sorted(written.iterdir()) if written.is_dir() else [written]
             targets = [
-                self.place.file(self._single() if single else self._name(number, ending))
+                self.place.file(
+                    places.seen(self._single() if single else self._name(number, ending))
+                )
                 for number in range(len(parts))
             ]
             for file in taken:

@@ -1,0 +1,45 @@
+"""Files with a secret that is made once, for all programs that need it.
+
+Light, for what runs while Airflow reads DAG files.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import tempfile
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+_NO_LINKS = {errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP}
+
+
+def make_once(file: Path, content: Callable[[], bytes]) -> None:
+    """Make the file if it is missing; of several programs that do so at once, one makes it for all.
+
+    It is for its owner alone from the beginning, and has its name only when it is complete.
+
+    Raises:
+        OSError: it cannot be written; `strerror` says why.
+    """
+    if not file.exists():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=file.parent, prefix=f".{file.name}.") as fresh:
+            fresh.write(content())
+            fresh.flush()
+            os.fsync(fresh.fileno())
+            with suppress(FileExistsError):
+                _link(fresh.name, file)
+    # It may have been copied, or restored from a backup.
+    if file.stat().st_mode & 0o077:
+        file.chmod(0o600)
+
+
+def _link(fresh: str, file: Path) -> None:
+    try:
+        os.link(fresh, file)
+    except OSError as error:
+        if error.errno in _NO_LINKS:
+            raise OSError(error.errno, "its disk has no hard links") from None
+        raise
