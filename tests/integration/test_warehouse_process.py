@@ -93,11 +93,16 @@ def test_sql_command(own_warehouse):
 
 def test_a_folder_on_another_disk_has_its_password_in_the_home_and_is_closed(tmp_path):
     disk, home = tmp_path / "disk", tmp_path / "home"
-    disk.mkdir(mode=0o755)
-    (disk / "server.log").touch(0o644)
+    disk.mkdir()
     home.mkdir()
     (home / "warehouse").symlink_to(disk)
     linked = Warehouse(home, free_port())
+    (disk / "databases").mkdir()
+    (disk / "format").write_text("of an older version")
+    linked.process.reset()
+    assert not disk.exists()
+    disk.mkdir(mode=0o755)
+    (disk / "server.log").touch(0o644)
     try:
         assert linked.process.start()
     finally:

@@ -80,7 +80,7 @@ class LocalWarehouse:
         else:
             return False
         self._refuse_taken_port()
-        self.folder.mkdir(0o700, parents=True, exist_ok=True)
+        self.folder.resolve().mkdir(0o700, parents=True, exist_ok=True)
         self.run_folder.mkdir(parents=True, exist_ok=True)
         self._turn_log_over()
         command = [
@@ -148,7 +148,8 @@ class LocalWarehouse:
                 "The local warehouse runs; stop it with `python -m include.warehouse stop` "
                 "before resetting it."
             )
-        shutil.rmtree(self.folder, ignore_errors=True)
+        # Also where it is a link to a larger disk.
+        shutil.rmtree(self.folder.resolve(), ignore_errors=True)
 
     def _noted(self) -> dict[str, Any] | None:
         try:
