@@ -5,11 +5,6 @@ The tests go on from one another, in this order.
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
-import urllib.request
 from collections.abc import Iterator
 from typing import Any
 
@@ -21,17 +16,19 @@ from include.ingestion.database import database_url, open_engine
 from include.ingestion.loader import load_source
 from include.ingestion.sources import load_domain
 from include.orchestration.builds import builds_folder, read_run_results
-from include.orchestration.environment import REPOSITORY, SLACK
+from include.orchestration.environment import SLACK
 from include.orchestration.single_run import DagRunOutcome
 from include.sample_data import gaming
 from tests.e2e.airflow import Prepared, prepared
+from tests.e2e.scheduler import Scheduler, scheduler
 from tests.slack import PROXIES, serving
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
 PURCHASES, ACTIVITY = "gaming__purchases__5min", "gaming__user_activity__hourly"
+START = "backfill_start_date"
 RANGE = {
-    "backfill_start_date": "2022-04-01 00:00:00",
+    START: "2022-04-01 00:00:00",
     "backfill_end_date": "2022-04-02 00:00:00",
 }
 
@@ -156,12 +153,8 @@ def test_a_range_is_passed_on_and_only_its_rows_change(pipeline: Pipeline) -> No
             .where(gaming.PURCHASES.c.revenue == "PriceInUSD=1.99")
             .values(revenue="PriceInUSD=2.99")
         )
-    up = _orchestration("up", pipeline)
-    try:
-        assert up.returncode == 0, up.stderr
-        run = _triggered(pipeline.variables["AIRFLOW__API__BASE_URL"])
-    finally:
-        _orchestration("down", pipeline)
+    with scheduler(pipeline.variables) as airflow:
+        run = _triggered(airflow)
     assert run["conf"] == {"is_full_refresh": False, **RANGE}
     assert run["state"] == "success"
     assert [row for row in pipeline.mart() if row[0].day != 1] == outside
@@ -177,65 +170,31 @@ def test_a_range_is_passed_on_and_only_its_rows_change(pipeline: Pipeline) -> No
     }
 
 
-def _orchestration(command: str, pipeline: Pipeline) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "include.orchestration", command],
-        cwd=REPOSITORY,
-        env=os.environ | pipeline.settings.environment(),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-
-def _triggered(url: str) -> dict[str, Any]:
+def _triggered(airflow: Scheduler) -> dict[str, Any]:
     """Run the first DAG over a range; the run of the second that it starts, once it is over."""
-    token = _call(f"{url}/auth/token")["access_token"]
-    dags = f"{url}/api/v2/dags"
     for attempt in Retrying(stop=stop_after_delay(120), wait=wait_fixed(1), reraise=True):
         with attempt:
             for dag in (ACTIVITY, PURCHASES):
-                _call(f"{dags}/{dag}", token)
+                airflow.call(f"dags/{dag}")
     body = {"logical_date": None, "conf": {**RANGE, "is_full_refresh": False}}
-    _call(f"{dags}/{PURCHASES}/dagRuns", token, "POST", body)
-    _call(f"{dags}/{PURCHASES}", token, "PATCH", {"is_paused": False})
-    run = _when(f"{dags}/{ACTIVITY}/dagRuns", token, "queued")
-    _call(f"{dags}/{PURCHASES}", token, "PATCH", {"is_paused": True})
-    _call(f"{dags}/{ACTIVITY}", token, "PATCH", {"is_paused": False})
-    return _when(f"{dags}/{ACTIVITY}/dagRuns/{run['dag_run_id']}", token, "success", "failed")
+    airflow.call(f"dags/{PURCHASES}/dagRuns", "POST", body)
+    airflow.unpause(PURCHASES)
+    _when(airflow, "queued")
+    airflow.call(f"dags/{PURCHASES}", "PATCH", {"is_paused": True})
+    airflow.unpause(ACTIVITY)
+    return _when(airflow, "success", "failed")
 
 
-def _when(url: str, token: str, *states: str) -> dict[str, Any]:
-    """The run over the range, once it is in one of the states.
+def _when(airflow: Scheduler, *states: str) -> dict[str, Any]:
+    """The second DAG's run over the range, once it is in one of the states.
 
     A run of the schedule may come first, and start one without a range.
     """
     found: dict[str, Any] = {}
     for attempt in Retrying(stop=stop_after_delay(400), wait=wait_fixed(1), reraise=True):
         with attempt:
-            answer = _call(url, token)
-            runs = [
-                run
-                for run in answer.get("dag_runs", [answer])
-                if (run["conf"] or {}).get("backfill_start_date")
-            ]
+            runs = [run for run in airflow.runs(ACTIVITY) if (run["conf"] or {}).get(START)]
             assert runs
             assert runs[0]["state"] in states, runs[0]
             found = runs[0]
-    return found
-
-
-def _call(
-    url: str, token: str = "", method: str = "GET", body: dict[str, Any] | None = None
-) -> dict[str, Any]:
-    request = urllib.request.Request(  # noqa: S310
-        url,
-        method=method,
-        data=json.dumps(body).encode() if body is not None else None,
-        headers={"Content-Type": "application/json"}
-        | ({"Authorization": f"Bearer {token}"} if token else {}),
-    )
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    with opener.open(request, timeout=30) as answer:
-        found: dict[str, Any] = json.load(answer)
     return found

@@ -155,10 +155,12 @@ def test_a_failing_test_turns_the_models_own_task_red_under_a_scheduler(
     pipeline: Pipeline, broken: None
 ) -> None:
     with scheduler(pipeline.variables) as airflow:
-        # Switched on, the DAG starts its run of the last four hours.
+        # The headless runs before have left the DAG without retries, until it is read again.
         for attempt in Retrying(stop=stop_after_delay(60), wait=wait_fixed(1), reraise=True):
             with attempt:
-                airflow.unpause(DAG)
+                assert airflow.call(f"dags/{DAG}/tasks/{RED}")["retries"] > 0
+        # Switched on, it starts its run of the last four hours.
+        airflow.unpause(DAG)
         states = states_once_red(airflow)
     assert {task: states[task] for task in GREEN} == dict.fromkeys(GREEN, "success")
     # Not held back by a state of its own: it waits for the retry of what it needs.
