@@ -102,7 +102,7 @@ def test_every_statement_of_a_node_carries_a_query_tag(built: Project) -> None:
     # Of the first build alone, which says most.
     log = max(log.split("Running with dbt"), key=len)
     by_node: dict[str, list[str]] = {}
-    node = r"\[Thread-\d+ .*\]: On ((?:model|test|unit_test|seed|snapshot)\.firn\..+?): (.*)"
+    node = r"\[Thread-\d+.*?\]: On ((?:model|test|unit_test|seed|snapshot)\.firn\..+?): (.*)"
     for name, statement in re.findall(node, log):
         if statement != "Close":
             by_node.setdefault(name, []).append(statement)

@@ -111,6 +111,7 @@ def test_a_build_that_cannot_be_done_leaves_no_comment_of_an_earlier_push(
 
 
 def test_a_rehearsal_reaches_no_account(account: pytest.MonkeyPatch) -> None:
+    account.setenv("FIRN_LOCAL_PASSWORD", "of the local warehouse")
     for target in ("ci", "prod"):
         settings = rehearsal_settings(target, 3)
         arguments = settings.connector_arguments()

@@ -20,6 +20,7 @@ from include.ingestion.errors import RefusedError, TakenOverError
 from include.ingestion.landing import Delivery, Stamp, discover
 from include.ingestion.loader import _open, _Tally, _validated
 from include.ingestion.sources import Column, Source
+from include.logs import configure
 from tests import campaign, damaged_files
 
 
@@ -151,6 +152,8 @@ class _StrangeError(Exception):
 def test_a_files_fault_is_a_refusal_and_its_class_is_in_the_log(
     error: BaseException, capfd: pytest.CaptureFixture[str]
 ) -> None:
+    # Another test of this process may have led the log elsewhere.
+    configure()
     with pytest.raises(RefusedError, match="cannot be read") as refused:  # noqa: SIM117
         with reading(damaged_files.CSV, "some.csv"):
             raise error
