@@ -155,7 +155,7 @@ def test_the_workbook_report_and_the_models_agree_row_for_row(
     built, rejected = assert_agree(runs, path)
     assert built > 100
     reasons = set(hourly_activity(read_workbook(path)).rejected["reason"])
-    assert rejected > len(reasons) == 9
+    assert rejected > len(reasons) == 10
     countries = runs.rows(
         f"select distinct country from {runs.table('mart_user_activity_hourly')} order by 1"
     )
