@@ -7,7 +7,7 @@
 {%- endmacro %}
 
 
-{# The digits after the equals sign of texts such as PriceInUSD=4.99, null where there are none. #}
+{# The digits after the equals sign of texts such as PriceInUSD=4.99, null if there is no number. #}
 {% macro gaming_revenue_digits(column) -%}
     regexp_substr(
         {{ column }}, '^[^=]*=\\s*([+-]?([0-9]+\\.?[0-9]*|\\.[0-9]+))\\s*$', 1, 1, 'e', 1
@@ -21,7 +21,7 @@
 {%- endmacro %}
 
 
-{# Spins as an exact number, null where they are none that anybody can make. #}
+{# Spins as an exact number, null if no player can make that many. #}
 {% macro gaming_spins(column) -%}
     {#- Only what is in the bounds is cast: a row may be cast before it is left out. #}
     {{ within_bounds(column, 0, 1000000000) }}::number(38, 9)

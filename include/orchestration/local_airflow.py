@@ -124,7 +124,7 @@ def password(variables: Mapping[str, str]) -> str:
     """What ``AIRFLOW_USER`` logs in with; the API server has made it when it started.
 
     Raises:
-        LocalAirflowError: there is none.
+        LocalAirflowError: there is no password yet.
     """
     try:
         return _passwords(variables)[AIRFLOW_USER]

@@ -39,7 +39,7 @@ After an end that was not quick it is the first of them.
 
 LOOK_SECONDS = 0.5
 NEWS_SECONDS = 24 * 3600.0
-"""How long it is told of a component that it has ended and runs again."""
+"""How long doctor and report mention that a component ended and was started again."""
 
 Level = Literal["good", "note", "bad"]
 

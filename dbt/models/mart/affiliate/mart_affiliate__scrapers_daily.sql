@@ -28,7 +28,7 @@ differences as (
     left join source_days as yesterday
         on
             today.marketing_source = yesterday.marketing_source
-            -- Not a day after yesterday: after the last day of 9999 there is none.
+            -- Subtract a day instead of adding one: 9999-12-31 has no next day.
             and yesterday.event_date = dateadd(day, -1, today.event_date)
 ),
 

@@ -38,7 +38,7 @@ differences as (
     left join operator_days as yesterday
         on
             today.operator_key = yesterday.operator_key
-            -- Not a day after yesterday: after the last day of 9999 there is none.
+            -- Subtract a day instead of adding one: 9999-12-31 has no next day.
             and yesterday.event_date = dateadd(day, -1, today.event_date)
 ),
 

@@ -36,7 +36,7 @@ final as (
         )::number(38, 4) as revenue_growth
     from months as this_month
     left join months as month_before
-        -- Not a month after the one before: after the last of 9999 there is none.
+        -- Subtract a month instead of adding one: December 9999 has no next month.
         on month_before.sales_month = dateadd('month', -1, this_month.sales_month)
 )
 
