@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import asdict, astuple, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -262,9 +263,10 @@ def _load_from_database(
             if read.days is not None or read.problem:
                 # In the book beforehand: one that is killed is not tried again by every next load.
                 begun = raw.begin_comparison(Comparison(scope, problem=UNFINISHED).after(known))
-                compared = _compare_safely(
-                    raw, root, settings, scope, read, seen, checkpoint, files
-                ).after(known)
+                compare = partial(
+                    _compare, raw, root, settings, scope, read, seen, checkpoint, files
+                )
+                compared = _compare_safely(source, scope, compare).after(known)
                 with suppress(SnowflakeError) if compared.problem else nullcontext():
                     raw.end_comparison(begun, compared)
             elif compare_all:
@@ -272,24 +274,15 @@ def _load_from_database(
     return _told(source, SourceResult(source.title, tuple(files), compared))
 
 
-def _compare_safely(
-    raw: Raw,
-    root: Path,
-    settings: ConnectionSettings,
-    scope: Scope,
-    read: Extraction,
-    known: Differences,
-    checkpoint: Checkpoint,
-    files: list[FileResult],
-) -> Comparison:
+def _compare_safely(source: Source, scope: Scope, compare: Callable[[], Comparison]) -> Comparison:
     """Compare; what was loaded stays loaded, even if that fails."""
     try:
-        return _compare(raw, root, settings, scope, read, known, checkpoint, files)
+        return compare()
     except SnowflakeError as error:
         said = shown(str(error.raw_msg or error), 300)
         return Comparison(scope, problem=f"the warehouse failed ({said}).")
     except IngestionError as error:
-        return Comparison(scope, problem=str(error).removeprefix(f"{raw.source.title}: "))
+        return Comparison(scope, problem=str(error).removeprefix(f"{source.title}: "))
 
 
 def _compare(
