@@ -1,4 +1,4 @@
-"""Files that arrive damaged or odd, made from a seed: Parquet, CSV and gzip."""
+"""Damaged or odd files, generated from a seed: Parquet, CSV and gzip."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ ROWS = 120
 
 
 def table(**others: pa.Array) -> pa.Table:
-    """A good table, or one with other columns."""
+    """A good table, with other columns added or replaced."""
     columns = {
         "id": pa.array(range(ROWS), pa.int64()),
         "price": pa.array([Decimal(row) / 4 for row in range(ROWS)], pa.decimal128(12, 2)),
@@ -100,7 +100,7 @@ ODD: dict[str, Callable[[], bytes]] = {
     "twice a magic": lambda: b"PAR1PAR1",
     "giant footer": lambda: b"PAR1" + b"\0" * 64 + b"\xff\xff\xff\x7fPAR1",
 }
-"""Files as other programs write them, and what looks like one."""
+"""Files as other programs write them, and data that only looks like a file."""
 
 _LAYOUTS: list[dict[str, object]] = [
     {},
@@ -112,7 +112,7 @@ _LAYOUTS: list[dict[str, object]] = [
 
 
 def damaged_parquet(seed: int, count: int) -> Iterator[tuple[str, bytes]]:
-    """Good files with bytes changed, missing or doubled: a label for each, and its bytes."""
+    """Good files with bytes changed, missing or doubled: the label of each, and its bytes."""
     chance = random.Random(seed)  # noqa: S311 - files for tests
     good = [parquet(table(), **layout) for layout in _LAYOUTS]
     for number in range(count):
@@ -121,7 +121,7 @@ def damaged_parquet(seed: int, count: int) -> Iterator[tuple[str, bytes]]:
 
 
 def damaged_csv(seed: int, count: int) -> Iterator[tuple[str, bytes]]:
-    """The same of CSV, half of them through gzip, damaged before or after it."""
+    """The same for CSV: a third plain, the rest gzip, damaged before or after compression."""
     chance = random.Random(seed)  # noqa: S311 - files for tests
     lines = ["id,price,share,good,day,at,note"]
     lines += [

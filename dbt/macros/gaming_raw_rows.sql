@@ -7,7 +7,7 @@
 {%- endmacro %}
 
 
-{# The digits after the equals sign of texts such as PriceInUSD=4.99, null if there is no number. #}
+{# The digits after the equals sign of texts such as PriceInUSD=4.99; null if there is no number. #}
 {% macro gaming_revenue_digits(column) -%}
     regexp_substr(
         {{ column }}, '^[^=]*=\\s*([+-]?([0-9]+\\.?[0-9]*|\\.[0-9]+))\\s*$', 1, 1, 'e', 1
@@ -15,15 +15,15 @@
 {%- endmacro %}
 
 
-{# Those digits as a number, null where it has more than ten before the point. #}
+{# Those digits as a number; null if there are more than ten before the point. #}
 {% macro gaming_revenue(column) -%}
     try_to_number({{ gaming_revenue_digits(column) }}, 12, 2)
 {%- endmacro %}
 
 
-{# Spins as an exact number, null if no player can make that many. #}
+{# Spins as an exact number; null if no player can make that many. #}
 {% macro gaming_spins(column) -%}
-    {#- Only what is in the bounds is cast: a row may be cast before it is left out. #}
+    {#- Only values within the bounds are cast: a row may be cast before it is filtered out. #}
     {{ within_bounds(column, 0, 1000000000) }}::number(38, 9)
 {%- endmacro %}
 

@@ -10,7 +10,7 @@
 {%- endmaterialization %}
 
 
-{#- The adapter tags every kind of node but this one, which would have the tag of the node before. -#}
+{#- The adapter tags every kind of node except this one, which would keep the previous tag. -#}
 {% materialization unit, adapter='snowflake' -%}
     {%- do set_query_tag() -%}
     {{ return(materialization_unit_default()) }}

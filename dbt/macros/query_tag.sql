@@ -13,7 +13,7 @@
 
 {% macro unset_query_tag(original_query_tag) -%}
     {#- Nothing to do: the next node of the thread sets its own tag, and hooks at the end of a run have
-        a session of their own. Taking each tag back was a quarter of all statements of a build. -#}
+        their own session. Unsetting each tag would be a quarter of all statements of a build. -#}
 {%- endmacro %}
 
 

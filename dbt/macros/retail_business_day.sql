@@ -1,4 +1,4 @@
-{# The day that a delivery is of, from its file's name. Expects the columns of a raw table. #}
+{# The day that a delivery belongs to, from its file's name. Expects the columns of a raw table. #}
 {% macro retail_business_day() -%}
     coalesce(
             try_to_date(

@@ -1,7 +1,7 @@
 {#
     A quotient of exact numbers, rounded half away from zero. Casting a division would not do: the
     local warehouse divides in floating point, where 2.01 / 2 is a little less than 1.005. An account
-    rounds the quotient too, to the six decimals of the numerator and six more.
+    rounds the quotient too, to six more decimals than the six of the numerator.
 #}
 {% macro rounded_ratio(numerator, denominator, decimals) -%}
     {%- set scale = 10 ** decimals -%}

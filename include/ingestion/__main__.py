@@ -163,8 +163,8 @@ def reconcile(
 ) -> None:
     """Load what has changed in a database, compare all of it with raw, and load what differs.
 
-    What raw has and the source no longer has is shown and stays. Ends with 1 if any difference is
-    left.
+    Rows that raw has and the source no longer has are reported and stay. The exit code is 1 if any
+    difference is left.
     """
     chosen = _chosen(domain, sources or [])
     if not sources:
@@ -183,7 +183,7 @@ def reconcile(
 
 
 def _told(source: Source, compared: Comparison | None) -> bool:
-    """Print what a comparison has found; whether source and raw are the same now."""
+    """Print what a comparison found; return whether source and raw are now the same."""
     if compared is None:
         errors.print(f"{source.title}: not compared, as not everything was loaded.", style="red")
         return False

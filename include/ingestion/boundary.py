@@ -1,4 +1,4 @@
-"""Where the fault of a file ends and that of the machine begins."""
+"""Tell the faults of a file from the faults of the machine."""
 
 from __future__ import annotations
 
@@ -23,21 +23,22 @@ _OF_A_FILE = {
     errno.ENXIO,
     errno.EOVERFLOW,
 }
-"""What the system answers because of what a file is. Any other number is the machine's trouble."""
+"""Error numbers that the file itself causes. Any other number is a fault of the machine."""
 
 
 @contextmanager
 def reading(source: Source, name: str) -> Iterator[None]:
-    """Refuse the file for whatever goes wrong in this block, which reads and validates one.
+    """Refuse the file for whatever goes wrong in this block, which reads and validates it.
 
-    The libraries that decode files fail in more ways than anybody can list: with errors of their
-    own, of the system, of Python, and with Rust panics, which are no `Exception`. So everything
-    counts as the file's fault but what is certainly not: the failures that have a number of the
-    system's (a full disk, a folder without permission), an end that somebody asked for, and what
-    this package has said already. The block must do nothing else, above all not use the warehouse.
+    The libraries that decode files fail in more ways than anybody can list: with their own errors,
+    system errors, Python errors, and Rust panics, which are not an `Exception`. So every failure
+    counts as the file's fault, except those that certainly are not: failures with a system error
+    number (a full disk, a folder without permission), a requested exit, and errors that this
+    package has already explained. The block must do nothing else; above all, it must not use the
+    warehouse.
 
     Args:
-        source: what the file is delivered for.
+        source: the source that the file is delivered for.
         name: the file's name, for the log.
 
     Raises:
@@ -58,7 +59,7 @@ def reading(source: Source, name: str) -> Iterator[None]:
             source=source.name,
             file=shown(name),
             error=f"{type(error).__module__}.{type(error).__qualname__}",
-            # The frames alone: a message may hold a row of the file.
+            # Only the stack frames: a message may contain a row of the file.
             trace="".join(traceback.format_tb(error.__traceback__)),
         )
         raise RefusedError(

@@ -1,9 +1,9 @@
-"""What a database's table and its raw table hold by day of the event, and where they differ.
+"""Compare a database's table with its raw table, by day of the event.
 
-Each side is counted by one query that returns a line a day: how many rows it holds, and the sum of
-their times of change. Of the versions of a row, which the raw table keeps, the latest counts: those
-with the greatest time of change among the rows of one key. A row with an empty key, or of a source
-without a key, counts as it is; one without a time of change does not count.
+One query counts each side and returns one row per day: the number of rows, and the sum of their
+times of change. The raw table keeps several versions of a row, and only the latest count: those
+with the greatest time of change among the rows with the same key. Every row with an empty key, or
+of a source without a key, counts. A row without a time of change does not count.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from include.ingestion.sources import DatabaseFormat, Source
 DIALECTS = ("postgresql", "sqlite")
 """Databases that can be compared; others are only loaded."""
 MICROSECONDS = "firn_microseconds"
-UNFINISHED = "the comparison did not end."
-"""The problem of one that has begun, until it ends."""
+UNFINISHED = "the comparison did not finish."
+"""The problem recorded for a comparison from its start until it finishes."""
 _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001
 
 
@@ -32,7 +32,7 @@ class Scope:
     """What is compared.
 
     Attributes:
-        first: the first day of event time; None for all there is, also what has no such day.
+        first: the first day of event time; None for all rows, including those without such a day.
     """
 
     first: date | None = None
@@ -40,10 +40,10 @@ class Scope:
 
 @dataclass(frozen=True)
 class Day:
-    """What one side holds of a day.
+    """What one side holds for a day.
 
     Attributes:
-        rows: how many.
+        rows: how many rows there are.
         changes: the sum of their times of change, as microseconds since 1970.
     """
 
@@ -52,12 +52,12 @@ class Day:
 
 
 Days = Mapping[str, Day]
-"""By the first ten characters of the event's time, empty if it has none."""
+"""Keyed by the first ten characters of the event's time; empty if the event has no time."""
 
 
 @dataclass(frozen=True)
 class Difference:
-    """A day of which the two sides differ."""
+    """A day on which the two sides differ."""
 
     source_rows: int
     raw_rows: int
@@ -65,7 +65,7 @@ class Difference:
 
     @property
     def apart(self) -> tuple[int, int]:
-        """What makes it the same difference later, when rows have come on both sides."""
+        """What identifies the same difference later, after both sides have gained rows."""
         return self.source_rows - self.raw_rows, self.changes
 
 
@@ -74,15 +74,16 @@ Differences = Mapping[str, Difference]
 
 @dataclass(frozen=True)
 class Comparison:
-    """What a comparison has found.
+    """What a comparison found.
 
     Attributes:
         scope: what was compared.
         days: how many days there are on either side.
         extracted: days that were extracted again.
-        found: rows that the raw table got by that: they had come too late for the watermark.
-        differences: what differs all the same, also outside of the scope from earlier on.
-        new: days among them that did not differ like this the last time.
+        found: rows that this added to the raw table: they had come too late for the watermark.
+        differences: what still differs, including differences outside the scope that are known
+            from earlier comparisons.
+        new: days among them that did not differ in the same way the last time.
         problem: why nothing could be compared.
     """
 
@@ -106,16 +107,16 @@ class Comparison:
 
     @property
     def is_news(self) -> bool:
-        """Whether anybody should be told."""
+        """Whether the result is worth a message."""
         return bool(self.found or self.new or self.problem)
 
     @property
     def lines(self) -> list[str]:
-        """What has come out, without a value."""
+        """The result in sentences, which contain no value of a row."""
         if self.problem:
             return ["source and raw could not be compared: the log says why"]
         counted = (
-            (self.found, "loaded now that had come too late", ""),
+            (self.found, "that had come too late, loaded now", ""),
             (
                 self.only_in_source,
                 "of the source not in raw, rejected when it was loaded",
@@ -134,11 +135,11 @@ class Comparison:
         ]
         if changed := sum(one.apart[0] == 0 for one in self.differences.values()):
             days = f"{changed:,} day{'s' * (changed != 1)}"
-            lines.append(f"{days} with as many rows, but other times of change")
+            lines.append(f"{days} with equal row counts, but different times of change")
         return lines
 
     def after(self, known: Differences) -> Comparison:
-        """The same beside what is known from earlier on."""
+        """This comparison, combined with the differences known from earlier ones."""
         if self.problem:
             return replace(self, differences=known)
         outside = {day: one for day, one in known.items() if not within({day: Day()}, self.scope)}
@@ -151,7 +152,7 @@ class Comparison:
 
 
 def differences(source: Days, raw: Days) -> dict[str, Difference]:
-    """The days that are not the same on both sides."""
+    """The days on which the two sides are not the same."""
     found = {}
     for day in sorted({*source, *raw}):
         there, here = source.get(day, Day()), raw.get(day, Day())
@@ -161,7 +162,7 @@ def differences(source: Days, raw: Days) -> dict[str, Difference]:
 
 
 def within(days: Days, scope: Scope) -> dict[str, Day]:
-    """Those of the scope: what is no day at all is compared with everything only."""
+    """The days in the scope; text that is not a day is in it only when everything is compared."""
     if scope.first is None:
         return dict(days)
     first = scope.first.isoformat()
@@ -169,7 +170,7 @@ def within(days: Days, scope: Scope) -> dict[str, Day]:
 
 
 def is_day(text: str) -> bool:
-    """Whether it is a day, and nothing that stands in its place."""
+    """Whether the text is a day, and not some other text in its place."""
     try:
         return date.fromisoformat(text).isoformat() == text
     except ValueError:
@@ -177,10 +178,10 @@ def is_day(text: str) -> bool:
 
 
 def require_comparable(source: Source) -> None:
-    """See that a source can be compared with its raw table.
+    """Require that a source can be compared with its raw table.
 
     Raises:
-        IngestionError: it is no table of a database, or nothing says of which day a row is.
+        IngestionError: it is not a table of a database, or nothing says which day a row belongs to.
     """
     if not isinstance(source.format, DatabaseFormat):
         raise IngestionError(
@@ -189,21 +190,21 @@ def require_comparable(source: Source) -> None:
         )
     if source.format.event_time is None:
         raise IngestionError(
-            f"{source.title} declares no event_time, by whose days it is compared with raw: "
-            "declare it."
+            f"{source.title} declares no event_time, and source and raw are compared by its "
+            "days: declare it."
         )
 
 
 def due(
     source: Source, since_last: float | None, since_all: float | None, watermark: datetime | None
 ) -> Scope | None:
-    """What is to be compared now, if anything.
+    """What to compare now, or None if no comparison is due.
 
     Args:
-        source: what is declared of it.
+        source: the declared source.
         since_last: minutes since the last comparison; None if there was none.
-        since_all: minutes since everything was compared last.
-        watermark: up to where the table has been read; None if from the beginning.
+        since_all: minutes since everything was last compared; None if it never was.
+        watermark: how far the table has been read; None if it is read from the beginning.
     """
     database = cast(DatabaseFormat, source.format)
     if database.event_time is None or database.compare_minutes is None:
@@ -215,19 +216,19 @@ def due(
     if watermark is None:
         return Scope()
     now = datetime.now(UTC).replace(tzinfo=None)
-    # Of a table that nobody writes any more, the newest days are long ago.
+    # If nobody writes to a table any more, its newest days are long ago.
     return Scope((min(now, watermark) - timedelta(days=database.compare_days)).date())
 
 
 def as_json(differences: Differences) -> str:
-    """As it stands in the book."""
+    """The differences as the ledger stores them."""
     return json.dumps(
         {day: [one.source_rows, one.raw_rows, one.changes] for day, one in differences.items()}
     )
 
 
 def from_json(text: str | None) -> dict[str, Difference]:
-    """As it was written into the book."""
+    """The differences as read from the ledger."""
     return {day: Difference(*values) for day, values in json.loads(text or "{}").items()}
 
 
@@ -235,14 +236,14 @@ def from_json(text: str | None) -> dict[str, Difference]:
 
 
 def day_of(column: sa.ColumnElement[Any]) -> sa.ColumnElement[str]:
-    """The day of a moment, or what stands in its place."""
+    """The day of a moment, or the start of the text that is there instead."""
     return sa.func.coalesce(sa.func.substr(sa.cast(column, sa.Text), 1, 10), "")
 
 
 def bound(moment: date) -> sa.ColumnElement[Any]:
-    """A moment to compare a column with, be it of a time or of text."""
-    # PostgreSQL reads a text without a type as what it is compared with. SQLite compares texts, and
-    # one without a fraction sorts before the same one with zeros, as a day does before its times.
+    """A moment to compare a column with, whether the column holds times or text."""
+    # PostgreSQL reads an untyped text as the type of the column. SQLite compares texts: one without
+    # a fraction sorts before the same text with zeros, and a day sorts before its times.
     text = moment.isoformat(" ") if isinstance(moment, datetime) else moment.isoformat()
     return sa.literal(text, sa.types.NullType())
 
@@ -253,7 +254,7 @@ def source_days(
     columns: Mapping[str, sa.ColumnElement[Any]],
     scope: Scope,
 ) -> dict[str, Day]:
-    """What the source's table holds, by one query; of one of the `DIALECTS`.
+    """Count the source's table by day, in one query. The database is one of the `DIALECTS`.
 
     Raises:
         sqlalchemy.exc.SQLAlchemyError: the database fails.
@@ -278,13 +279,13 @@ def source_days(
         in_scope.label("in_scope"),
     ).where(columns[database.watermark].is_not(None))
     if keys and scope.first is not None:
-        # The latest version of a row may have left the days that are compared.
+        # The latest version of a row may have moved out of the days that are compared.
         there = sa.select(*keys).where(in_scope).correlate(None)
         rows = rows.where(sa.or_(*(key.is_(None) for key in keys), sa.tuple_(*keys).in_(there)))
     elif scope.first is not None:
         rows = rows.where(in_scope)
     one = rows.subquery()
-    # In two parts: SQLite's whole numbers have 64 bits.
+    # The sum is computed in two parts, because SQLite's integers have 64 bits.
     million: sa.ColumnElement[int] = sa.literal_column("1000000")
     query = (
         sa.select(
@@ -303,7 +304,7 @@ def source_days(
 
 
 def _microseconds(column: sa.ColumnElement[Any], dialect: str) -> sa.ColumnElement[Any]:
-    """A time of change as a whole number; 0 if it is none, whose row still counts."""
+    """A time of change as a whole number; 0 if it is not a time, and the row still counts."""
     if dialect == "postgresql":
         moment = sa.cast(column, sa.TIMESTAMP)
         seconds = sa.extract("epoch", moment)
@@ -313,7 +314,7 @@ def _microseconds(column: sa.ColumnElement[Any], dialect: str) -> sa.ColumnEleme
 
 
 def teach_sqlite(connection: Any) -> None:
-    """Give SQLite, which has no type for times, what `source_days` asks of it."""
+    """Give SQLite, which has no type for times, the function that `source_days` needs."""
     connection.create_function(MICROSECONDS, 1, _read_moment, deterministic=True)
 
 
@@ -322,6 +323,6 @@ def _read_moment(text: object) -> int:
         moment = datetime.fromisoformat(str(text).strip())
         if moment.tzinfo:
             moment = moment.astimezone(UTC).replace(tzinfo=None)
-    except (ValueError, OverflowError):  # The first and the last day may be none in UTC.
+    except (ValueError, OverflowError):  # Not a time, or out of range in UTC.
         return 0
     return (moment - _EPOCH) // timedelta(microseconds=1)

@@ -96,9 +96,9 @@ class CheckedCsv(io.RawIOBase):
         return piece
 
     def blank_up_to(self, last: int) -> np.ndarray:
-        """The numbers of the records that are empty lines, up to one and since the last call.
+        """The numbers of the records that are empty lines, from the last call up to `last`.
 
-        The first record after the header is 1.
+        The first record after the header is number 1.
         """
         found = np.concatenate([np.empty(0, np.int64), *self._blank])
         end = np.searchsorted(found, last, side="right")

@@ -130,7 +130,8 @@ def open_engine(url: URL, domain: str) -> Engine:
     Raises:
         IngestionError: no driver for the URL is installed.
     """
-    # A database without an encoding would say in bytes what it is, which SQLAlchemy cannot read.
+    # A database without an encoding would report its version as bytes, which SQLAlchemy cannot
+    # read.
     utf8 = {"client_encoding": "UTF8"} if url.drivername == "postgresql+psycopg" else {}
     try:
         return sa.create_engine(url, poolclass=NullPool, hide_parameters=True, connect_args=utf8)
@@ -147,9 +148,9 @@ class Extraction:
 
     Attributes:
         delivery: the extract; None if there is nothing to load.
-        days: what the table holds, counted at the same moment; None if that was not asked for,
-            cannot be asked of this kind of database, or failed.
-        problem: why it failed, in a sentence.
+        days: the table's counts by day, at the moment of the extract; None if nobody asked for
+            them, if this kind of database cannot be counted, or if counting failed.
+        problem: why counting failed, in a sentence.
     """
 
     delivery: Delivery | None
@@ -159,10 +160,10 @@ class Extraction:
 
 @contextlib.contextmanager
 def only_loader(source: Source, root: Path) -> Iterator[None]:
-    """Be the only one on this machine who extracts and loads a source; wait for another one.
+    """Hold the lock for extracting and loading a source on this machine; wait until it is free.
 
-    So whatever lies in the folder was left behind by a process that has ended. What it held is
-    extracted again, so it is removed.
+    Under the lock, any extract in the folder was left behind by a process that has ended. Its rows
+    are extracted again, so the file is removed.
 
     Raises:
         IngestionError: the landing folder cannot be written.
@@ -205,8 +206,8 @@ def extract(
         since: the watermark of the last load; rows changed since then, less the overlap, are
             extracted. None for all rows.
         span: extract this range of event time instead, whatever has changed in it.
-        days: extract these days of event time instead, without a word about what is not in them.
-        count: count by day what the table holds, too.
+        days: extract these days of event time instead; the extract says nothing about other days.
+        count: also count by day what the table holds, in this scope.
         settings: read from the environment if not given.
 
     Raises:
@@ -231,7 +232,7 @@ def extract(
                 source, database, connection.execute(query), unfinished, began, span, watermarked
             )
             if count is not None:
-                # In the transaction of the extract, which shows the table at one moment.
+                # In the same transaction as the extract, which shows the table at one moment.
                 counted, problem = _counted(connection, source, columns, count)
         event(
             "load.extract",
@@ -268,9 +269,9 @@ def _counted(
     columns: Mapping[str, sa.ColumnClause[Any]],
     scope: Scope,
 ) -> tuple[Days | None, str | None]:
-    """The days of the table, or why they cannot be counted: the extract is loaded all the same.
+    """The days of the table, or why they cannot be counted; the extract is loaded either way.
 
-    Neither of a kind of database that nobody has said how to ask.
+    Both are None for a kind of database that cannot be compared.
     """
     if connection.dialect.name not in DIALECTS:
         return None, None
@@ -323,7 +324,7 @@ def _reading(source: Source, url: URL) -> Iterator[sa.Connection]:
     try:
         with engine.connect() as connection:
             if connection.dialect.name == "postgresql":
-                # One moment for all that is read, and one way to write each value.
+                # Everything is read as of one moment, and a value is always written the same way.
                 connection.exec_driver_sql(
                     "set transaction isolation level repeatable read, read only"
                 )
@@ -346,7 +347,7 @@ def _reading(source: Source, url: URL) -> Iterator[sa.Connection]:
 
 
 def _said(error: SQLAlchemyError) -> str:
-    """The database's own reason, in a line."""
+    """The database's own reason, in one line."""
     said = str(getattr(error, "orig", None) or type(error).__name__).strip()
     return shown(said.splitlines()[0] if said else type(error).__name__, 200)
 
@@ -354,7 +355,7 @@ def _said(error: SQLAlchemyError) -> str:
 def _columns(
     connection: sa.Connection, source: Source, database: DatabaseFormat
 ) -> dict[str, sa.ColumnClause[Any]]:
-    """The table's columns by their declared names; an alias that it has stands for the name."""
+    """The table's columns by their declared names; a column may have one of its aliases instead."""
     schema, name = database.schema_and_table
     if connection.dialect.name == "sqlite":
         schema = None  # A file has no schemas.
@@ -403,12 +404,12 @@ def _query(
 
 
 def _can_be_read(changed: sa.ColumnElement[Any], dialect: str) -> sa.ColumnElement[bool]:
-    """Leaves out what is after every time of change, and would be rejected by every load."""
+    """Leave out values that sort after every real time, and that every load would reject."""
     if dialect == "postgresql":
-        # Infinity, years of five digits, and in a column of text what is no time.
+        # Infinity, years with five digits, and in a text column anything that is not a time.
         return sa.cast(changed, sa.Text).regexp_match("^(?![0-9]{5,}-)[0-9]")
     if dialect == "sqlite":
-        return changed < ":"  # which comes after the digits
+        return changed < ":"  # which sorts after the digits
     return sa.true()
 
 
@@ -463,11 +464,11 @@ _MOMENT = re.compile(r"((?:\d{4}-\d\d-\d\d )?\d\d:\d\d:\d\d)(\.\d{1,6})?(?:\+00)
 
 
 class NoTextError(Exception):
-    """A value whose type has no declared text; the message says which column and type."""
+    """A value whose type has no defined text form; the message names the column and the type."""
 
 
 def _decoded(data: Buffer) -> str:
-    """Text as the database keeps it; what is no UTF-8 becomes hexadecimal, as bytes do."""
+    """Text as the database stores it; if it is not valid UTF-8, hexadecimal, like bytes."""
     data = bytes(data)
     try:
         return data.decode()
@@ -476,7 +477,7 @@ def _decoded(data: Buffer) -> str:
 
 
 def _without_exponent(number: str) -> str:
-    """A float as text that is a whole number or a decimal to every declared type."""
+    """A float as text that every declared type reads as a whole number or a decimal."""
     return format(Decimal(number), "f") if "e" in number else number
 
 
@@ -498,7 +499,7 @@ class _Boolean(Loader):
 
 
 class _Moment(Loader):
-    """A time in UTC with six decimals; what has no such form, such as infinity, as it is."""
+    """A time in UTC with six decimals; a value without that form, such as infinity, unchanged."""
 
     def load(self, data: Buffer) -> str:
         text = bytes(data).decode()
@@ -507,7 +508,7 @@ class _Moment(Loader):
 
 
 def _take_as_text(driver: PsycopgConnection[Any]) -> None:
-    """Take every value as PostgreSQL writes it, of whatever type it is and however odd."""
+    """Take every value as PostgreSQL writes it, whatever its type."""
     adapters = driver.adapters
     adapters.register_loader(0, _Text)  # types that psycopg does not know
     for kind in adapters.types:
@@ -522,7 +523,7 @@ def _take_as_text(driver: PsycopgConnection[Any]) -> None:
 
 @singledispatch
 def _text_of(value: object) -> str:
-    """The text of a value that a driver gives, which depends on the value alone."""
+    """The text of a value from a driver; it depends on that value alone."""
     raise NotImplementedError
 
 
@@ -582,8 +583,8 @@ def _column_as_text(name: str, values: Sequence[Any]) -> pa.Array:
     for kind in kinds:
         if _text_of.dispatch(kind) is _text_of.dispatch(object):
             raise NoTextError(
-                f"column {name} holds a value of the type {kind.__name__}, of which it is not said "
-                "how it is written: give it as text in a view, or leave the column out."
+                f"column {name} holds a value of the type {kind.__name__}, which has no defined "
+                "text form: cast it to text in a view, or leave the column out."
             )
     if kinds:
         values = [None if value is None else _text_of(value) for value in values]

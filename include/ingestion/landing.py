@@ -180,7 +180,7 @@ def discover(source: Source, root: Path) -> list[Delivery]:
                 try:
                     delivery = Delivery(path, root, Stamp.of(path))
                 except PermissionError:
-                    # Of a folder that may be listed and not entered: refused, each by its name.
+                    # The folder may be listed but not entered: each file in it is refused by name.
                     delivery = Delivery(path, root, Stamp(0, 0, 0, 0))
                 if delivery.stamp.modified_ns <= settled_ns or not source.settle_seconds:
                     found[path] = delivery

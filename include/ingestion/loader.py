@@ -130,12 +130,12 @@ class FileResult:
 
 @dataclass(frozen=True)
 class SourceResult:
-    """What became of a source's deliveries, in their order.
+    """What became of a source's deliveries, in the order of delivery.
 
     Attributes:
-        source: its domain and name.
-        files: one result a delivery.
-        comparison: of a database, what a comparison with the raw table has found, if it was due.
+        source: the domain and name of the source.
+        files: one result per delivery.
+        comparison: for a database, the result of a comparison with the raw table, if it was due.
     """
 
     source: str
@@ -179,8 +179,8 @@ def load_source(
         landing: the landing folder; read from the environment if not given.
         span: of a database, extract this range of event time instead and let it replace what the
             raw table has of that range.
-        compare_all: of a database, compare all of it with the raw table afterwards, whatever is
-            due and whatever has been compared before.
+        compare_all: for a database, compare all of it with the raw table after the load, even if
+            no comparison is due and whatever earlier ones found.
         checkpoint: told of each step.
 
     Raises:
@@ -261,7 +261,7 @@ def _load_from_database(
         if scope is not None and all(file.status == "loaded" for file in files):
             seen = {} if compare_all else known
             if read.days is not None or read.problem:
-                # In the book beforehand: one that is killed is not tried again by every next load.
+                # Recorded before it starts, so that after a kill not every load tries it again.
                 begun = raw.begin_comparison(Comparison(scope, problem=UNFINISHED).after(known))
                 compare = partial(
                     _compare, raw, root, settings, scope, read, seen, checkpoint, files
@@ -270,12 +270,12 @@ def _load_from_database(
                 with suppress(SnowflakeError) if compared.problem else nullcontext():
                     raw.end_comparison(begun, compared)
             elif compare_all:
-                compared = Comparison(scope, problem="databases of its kind cannot be compared.")
+                compared = Comparison(scope, problem="databases of this kind cannot be compared.")
     return _told(source, SourceResult(source.title, tuple(files), compared))
 
 
 def _compare_safely(source: Source, scope: Scope, compare: Callable[[], Comparison]) -> Comparison:
-    """Compare; what was loaded stays loaded, even if that fails."""
+    """Compare; if the comparison fails, what was loaded stays loaded."""
     try:
         return compare()
     except SnowflakeError as error:
@@ -297,9 +297,9 @@ def _compare(
 ) -> Comparison:
     """Compare what was read with the raw table, and extract again the days that differ.
 
-    Not those that the source has nothing of, and not those that differ as they did before: what
-    was rejected comes as it came. What the raw table has and the source has not stays. What is
-    loaded is added to `files`.
+    Days on which the source has no rows are not extracted again. Nor are days that differ as they
+    did before: their rejected rows would only be rejected again. Rows that only the raw table has
+    stay there. The result of loading the days is added to `files`.
     """
     if read.days is None:
         return Comparison(scope, problem=read.problem)
@@ -619,7 +619,7 @@ def _stage_and_commit(
 
 @contextmanager
 def _open(source: Source, path: Path) -> Iterator[tuple[Opened, Extract | None]]:
-    """A delivered file, or an extract with what it says of itself."""
+    """A delivered file, or an extract with its own metadata."""
     with ExitStack() as stack:
         with reading(source, path.name):
             if isinstance(source.format, DatabaseFormat):

@@ -58,8 +58,8 @@ class Taken:
     """What became of the files of a stage.
 
     Attributes:
-        files: where those are that came into the landing folder.
-        unusable: names of those that stay in the stage until somebody gives them other names.
+        files: the paths of files that were moved into the landing folder.
+        unusable: the names of files that stay in the stage until they are renamed.
     """
 
     files: tuple[Path, ...] = ()
@@ -88,8 +88,8 @@ def take_from_stage(
 ) -> Taken:
     """Bring the files of a source's stage into the landing folder; none if it has no stage.
 
-    A file whose name still waits in the landing folder stays in the stage until that one is loaded,
-    and one whose name cannot be used stays there and holds up no other one.
+    A file stays in the stage while another file with its name waits in the landing folder. A file
+    whose name cannot be used also stays in the stage, and does not delay the others.
 
     Args:
         source: the source.
@@ -182,7 +182,7 @@ def wait_for(
 
 
 def _listed(cursor: SnowflakeCursor, source: Source) -> tuple[list[_Staged], list[str]]:
-    """The source's files in its stage, those delivered first in front, and unusable names."""
+    """The source's files in its stage, oldest first, and the names that cannot be used."""
     assert source.stage is not None  # noqa: S101 - whoever calls has looked
     cursor.execute(f"list @{source.stage}/")
     folder = PurePosixPath(*PurePosixPath(source.stage).parts[1:])

@@ -424,7 +424,7 @@ class Raw:
     # -- comparison with a database -----------------------------------------------------------
 
     def compared(self) -> tuple[float | None, float | None, dict[str, Difference]]:
-        """Minutes since the last comparison and the last of everything, and what differed."""
+        """Minutes since the last comparison, minutes since the last full one, and what differed."""
         [(last, everything, differences)] = self.rows(
             "select datediff(second, max(compared_at), sysdate()),"
             " datediff(second, max(iff(first_day is null, compared_at, null)), sysdate()),"
@@ -436,7 +436,7 @@ class Raw:
         return minutes[0], minutes[1], from_json(differences)
 
     def begin_comparison(self, unfinished: Comparison) -> datetime:
-        """Enter a comparison that is about to begin into its book; the moment is its name there."""
+        """Record a comparison before it begins; the returned moment identifies it in the ledger."""
         [(moment,)] = self.rows("select sysdate()")
         values = self._of_comparison(unfinished)
         self.execute(
@@ -448,7 +448,7 @@ class Raw:
         return cast("datetime", moment)
 
     def end_comparison(self, begun: datetime, comparison: Comparison) -> None:
-        """Enter what the comparison that began then has found."""
+        """Record what the comparison found that began at that moment."""
         values = self._of_comparison(comparison)
         self.execute(
             f"update {COMPARISONS} set compared_at = sysdate(),"
@@ -474,7 +474,7 @@ class Raw:
         }
 
     def days(self, scope: Scope) -> dict[str, Day]:
-        """What the raw table holds by day of the event, by one query; see `comparison`."""
+        """Count the raw table by day of the event, in one query; see `comparison`."""
         database = cast("DatabaseFormat", self.source.format)
         kind = {column.name: column.type for column in self.source.columns}
         moment = quoted(cast(str, database.event_time))
@@ -494,7 +494,7 @@ class Raw:
                 f" order by {changed} desc))"
             )
             if scope.first is not None:
-                # The latest version of a row may have left the days that are compared.
+                # The latest version of a row may have moved out of the days that are compared.
                 names = ", ".join(keys)
                 newer = (
                     f" and ({keyless} or ({names}) in"

@@ -22,13 +22,13 @@ from include.ingestion.sources import Column, CsvFormat, Source
 from include.ingestion.typed import holds, type_of
 
 BYTES = 32 * 1024 * 1024
-"""About how much is decoded at a time."""
+"""Roughly how many bytes are decoded at a time."""
 
 RAW_TEXT_LIMIT = 10_000
 """Most characters of a bad row that are kept."""
 
 MANY_BAD_ROWS, SHORT_TEXT_LIMIT = 2_000, 250
-"""Of so many bad rows one after the other, the further ones are kept in so many characters."""
+"""After so many consecutive bad rows, only so many characters of each further one are kept."""
 
 MOST_COLUMNS = 2_000
 """A raw table with more is not what anybody meant."""
@@ -199,7 +199,7 @@ def _csv_chunks(source: Source, columns: list[Column], text: CheckedCsv) -> Iter
     malformed: list[Malformed] = []
 
     def keep(row: pacsv.InvalidRow) -> str:
-        # They wait here for the good rows before them, of which there may be none.
+        # Bad rows wait here for the good rows before them, and there may be no good rows.
         most = RAW_TEXT_LIMIT if len(malformed) < MANY_BAD_ROWS else SHORT_TEXT_LIMIT
         malformed.append(
             Malformed(
@@ -355,7 +355,7 @@ def _parquet(path: Path) -> Iterator[pq.ParquetFile]:
 
 
 def _parquet_file(path: Path, **options: Any) -> pq.ParquetFile:
-    # With a buffer a column is read piece by piece, not all that a row group has of it.
+    # With a buffer, a column is read piece by piece instead of a whole row group at once.
     return pq.ParquetFile(
         path,
         pre_buffer=False,
@@ -376,7 +376,7 @@ def text_chunks(file: pq.ParquetFile, rows: int) -> Iterator[Chunk]:
 def _parquet_chunks(
     source: Source, columns: list[Column], file: pq.ParquetFile, path: Path
 ) -> Iterator[Chunk]:
-    """Chunks that are bounded by what they hold once it is decoded, however small the file is."""
+    """Chunks whose decoded size is bounded, however small the file is."""
     names = [column.name for column in columns]
     row, rows, size = 1, 0, 0
     waiting: list[pa.RecordBatch] = []
@@ -404,13 +404,13 @@ def _chunk(batches: list[pa.RecordBatch], names: list[str], row: int) -> Chunk:
 
 
 def _decoded(source: Source, file: pq.ParquetFile, path: Path) -> Iterator[pa.RecordBatch]:
-    """The rows in batches of plain columns, each checked to be what it says."""
+    """The rows in batches of plain columns, each of which has been validated."""
     row = 1
     with _Layout(source, file, path) as layout:
         for count, groups in groupby(range(file.num_row_groups), layout.rows_at_once):
             for encoded in file.iter_batches(count, list(groups), use_threads=False):
-                # Lengths, offsets and places in dictionaries may point anywhere, and texts may be
-                # no UTF-8; what comes later trusts them.
+                # Lengths, offsets and dictionary indices may point anywhere, and texts may not be
+                # valid UTF-8. Later steps trust them, so they are checked here.
                 encoded.validate(full=True)
                 for batch in _plain(encoded):
                     _require_short_rows(source, batch, row)
@@ -419,11 +419,11 @@ def _decoded(source: Source, file: pq.ParquetFile, path: Path) -> Iterator[pa.Re
 
 
 class _Layout:
-    """How many rows of a row group may be decoded at once, going by what its columns hold.
+    """How many rows of a row group may be decoded at once, judging by what its columns hold.
 
-    A text that stands once in a dictionary may be the value of every row, so a row may be as long
-    as the longest text there. Other texts take as much room in the file as they do in memory, apart
-    from compression, so their mean counts; in a large group the longest rows may stand together.
+    A text that a dictionary holds once may be the value of every row, so every row may be as long
+    as the longest text there. Apart from compression, other texts take as much room in the file as
+    in memory, so their mean length counts. In a large group the longest rows may be adjacent.
     """
 
     def __init__(self, source: Source, file: pq.ParquetFile, path: Path) -> None:
@@ -443,18 +443,18 @@ class _Layout:
         self._stack.close()
 
     def rows_at_once(self, number: int) -> int:
-        """For the row group of that number, a power of two or `chunk_rows`.
+        """The number of rows for the row group `number`: a power of two, or `chunk_rows`.
 
         Raises:
             RefusedError: rows are longer than the source allows.
         """
-        # Nothing is asked of single columns: of a damaged one Arrow ends the process there.
+        # Never ask for the metadata of a single column: if it is damaged, Arrow aborts the process.
         group, most = self._metadata.row_group(number), self._source.chunk_rows
         total = max(group.total_byte_size, 0)
         rows = BYTES // (self._fixed + total)
         if self._texts and rows < min(most, group.num_rows):
             mean = total // max(group.num_rows, 1)
-            # A text is in the file twice at most: in a dictionary, and in a page.
+            # The file holds a text at most twice: in a dictionary and in a page.
             self._require_short((mean - 4 * self._fixed) // 2)
             longest = self._longest(number)
             rows = BYTES // (self._fixed + mean + sum(longest.values()))
@@ -465,7 +465,7 @@ class _Layout:
         return most if rows >= most else 1 << max(rows, 1).bit_length() - 1
 
     def _longest(self, number: int) -> dict[str, int]:
-        """The bytes of the longest text in each dictionary, without the rows that point there."""
+        """The bytes of the longest text in each dictionary, without decoding the rows."""
         if self._file is None:
             file = _parquet_file(self._path, read_dictionary=self._texts)
             self._file = self._stack.enter_context(file)
@@ -494,7 +494,7 @@ def _is_text(kind: pa.DataType) -> bool:
 
 
 def _plain(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
-    """Without dictionaries, in halves as long as it would be too much."""
+    """The batch without dictionaries, halved as often as needed to bound its size."""
     size = batch.nbytes
     for column in batch.columns:
         if pa.types.is_dictionary(column.type) and _is_text(column.type):

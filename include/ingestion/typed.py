@@ -1,7 +1,7 @@
-"""Values that come with a type of their own, as in Parquet, in the types that are declared.
+"""Convert values that have their own type, as in Parquet, to the declared types.
 
 Nothing is rounded, cut off or wrapped around: a value that does not fit its column becomes null
-here, and a rejected row behind it. No value makes this fail.
+here, and its row is rejected later. No value makes the conversion fail.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import pyarrow as pa
 from include.ingestion.sources import Column
 
 YEARS = (1000, 9999)
-"""Years have four digits: what is outside was a shorter year, or was read by a wrong format."""
+"""Years have four digits: anything else was a shorter year, or was read with a wrong format."""
 
 INTEGER_DIGITS = 18
 
@@ -24,12 +24,12 @@ _EXACTLY = Context(prec=200)
 _FIRST_DAY = date(YEARS[0], 1, 1).toordinal() - date(1970, 1, 1).toordinal()
 _LAST_DAY = date(YEARS[1], 12, 31).toordinal() - date(1970, 1, 1).toordinal()
 _EXACT_DIGITS = {2: 3, 4: 6, 8: 15}
-"""Decimal digits that a float of so many bytes keeps apart."""
+"""How many decimal digits a float of this many bytes can tell apart."""
 _A_DAY = {"s": 86_400, "ms": 86_400_000, "us": 86_400_000_000, "ns": 86_400_000_000_000}
 
 
 def arrow_type(column: Column) -> pa.DataType:
-    """What a column is in the staged Parquet files."""
+    """The type of a column in the staged Parquet files."""
     if digits := column.precision_and_scale:
         return pa.decimal128(*digits)
     return {
@@ -62,7 +62,7 @@ def type_of(kind: pa.DataType | None) -> str:
 
 
 def holds(column: Column, kind: pa.DataType) -> bool:
-    """Whether a delivered type can hold what is declared."""
+    """Whether a delivered type can hold values of the declared type."""
     types = pa.types
     if types.is_dictionary(kind):
         kind = kind.value_type
@@ -84,8 +84,8 @@ def holds(column: Column, kind: pa.DataType) -> bool:
 def converted(values: pa.ChunkedArray, column: Column) -> pa.Array:
     """The values in the column's type; null where they do not fit it.
 
-    A float with a fraction stands for the shortest decimal that reads back as it, which is what a
-    CSV file would say; a whole one is the number that it is.
+    A float with a fraction stands for the shortest decimal that reads back as the same float, which
+    is what a CSV file would contain. A whole float stands for its exact value.
     """
     array = _in_one_piece(values)
     target, kind = arrow_type(column), array.type
@@ -109,7 +109,7 @@ def as_text(values: pa.ChunkedArray) -> pa.Array:
     array = _in_one_piece(values)
     kind = array.type
     if pa.types.is_timestamp(kind):
-        # In UTC: nobody may know the zone.
+        # In UTC, because the zone may be unknown.
         array = array.cast(pa.timestamp(kind.unit))
     try:
         return array.cast(pa.string())
@@ -126,18 +126,18 @@ def _told(value: pa.Scalar) -> str | None:
 
 def _in_one_piece(values: pa.ChunkedArray) -> pa.Array:
     array = values.combine_chunks()
-    # Of no chunk at all Arrow makes a chunked array again.
+    # Without any chunk, Arrow returns a chunked array again.
     return array if isinstance(array, pa.Array) else pa.concat_arrays(array.chunks)
 
 
 def _numbers(array: pa.Array) -> np.ndarray:
-    """The numbers under the values, with zeros in the place of nulls."""
+    """The numbers behind the values, with zeros in place of nulls."""
     found: np.ndarray = array.fill_null(0).to_numpy(zero_copy_only=False)
     return found
 
 
 def _those(numbers: np.ndarray, fits: np.ndarray, array: pa.Array) -> pa.Array:
-    """The numbers that fit, and of values that are there."""
+    """The numbers that fit; null where they do not fit or the value is missing."""
     return pa.array(numbers, mask=~fits | array.is_null().to_numpy(zero_copy_only=False))
 
 
@@ -151,13 +151,13 @@ def _days(array: pa.Array) -> pa.Array:
 
 
 def _moments(array: pa.Array) -> pa.Array:
-    """In UTC, which is what such a value counts in whatever zone it is shown."""
+    """The moments in UTC, in which such values are stored whatever zone they are shown in."""
     counts, day = _numbers(array.cast(pa.int64())), _A_DAY[array.type.unit]
-    # Nanoseconds reach from 1677 to 2262 only.
+    # Nanoseconds only cover the years from 1677 to 2262.
     first, last = max(_FIRST_DAY * day, -(2**63)), min((_LAST_DAY + 1) * day, 2**63) - 1
     fits = (counts >= first) & (counts <= last)
     counts = np.where(fits, counts, 0)
-    # Nanoseconds are cut off, as the reader of CSV does.
+    # Nanoseconds are cut off, as they are when CSV is read.
     micros = counts // 1000 if array.type.unit == "ns" else counts * (_A_DAY["us"] // day)
     return _those(micros, fits, array).cast(pa.timestamp("us"))
 
@@ -190,7 +190,7 @@ def _decimals(array: pa.Array, target: pa.Decimal128Type) -> pa.Array:
             array = array.cast(pa.decimal256(20 + target.scale, target.scale))
         return array.cast(target)
     except pa.ArrowException:
-        # One value at least does not fit, and Arrow does not say which.
+        # At least one value does not fit, and Arrow does not say which.
         digits = [_digits(value, target) for value in array.to_pylist()]
         return _of_digits(np.zeros(len(digits), np.int64), dict(enumerate(digits)), target)
 
@@ -199,8 +199,8 @@ def _decimals_of_floats(array: pa.Array, target: pa.Decimal128Type) -> pa.Array:
     floats = _numbers(array)
     exact = _EXACT_DIGITS[floats.dtype.itemsize]
     bound = 10.0 ** min(exact, target.precision)
-    # Decimals of so few digits are different floats each, so that the one found here is the
-    # shortest. Powers of ten up to 22 are floats themselves.
+    # Decimals with so few digits are all different floats, so the decimal found here is the
+    # shortest one. Powers of ten up to 10^22 are exact as floats.
     tens = 10.0 ** min(target.scale, 22)
     with np.errstate(all="ignore"):
         scaled = np.rint(floats.astype(np.float64) * tens)
@@ -220,7 +220,7 @@ def _decimal_of(number: np.floating[Any]) -> Decimal | None:
 
 
 def _digits(value: Decimal | int | None, target: pa.Decimal128Type) -> int | None:
-    """The digits of a decimal without its point; None if it does not fit."""
+    """The digits of a decimal without its point; None if they do not fit the target."""
     if value is None:
         return None
     scaled = Decimal(value).scaleb(target.scale, _EXACTLY)
@@ -231,7 +231,7 @@ def _digits(value: Decimal | int | None, target: pa.Decimal128Type) -> int | Non
 def _of_digits(
     small: np.ndarray, others: dict[int, int | None], target: pa.Decimal128Type
 ) -> pa.Array:
-    """Decimals of their digits: some of 64 bits, and instead of others what is given by place."""
+    """Decimals made from their digits: `small` holds 64-bit ones, `others` overrides by place."""
     words = np.stack([small.astype(np.uint64), (small >> 63).astype(np.uint64)], axis=1)
     valid = np.ones(len(small), bool)
     for place, digits in others.items():

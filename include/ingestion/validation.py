@@ -88,7 +88,7 @@ def validate(
 
 
 def _without_quoted_nulls(source: Source, columns: tuple[Column, ...], table: pa.Table) -> pa.Table:
-    """Nothing in quotes is a text, but no number: programs quote every value, and missing ones."""
+    """Make quoted null values null, except in text columns: programs quote missing values too."""
     if not isinstance(source.format, CsvFormat):
         return table
     nulls = pa.array(source.format.null_values, pa.string())
@@ -103,7 +103,7 @@ def _without_quoted_nulls(source: Source, columns: tuple[Column, ...], table: pa
 
 
 def _in_their_types(columns: tuple[Column, ...], table: pa.Table, *, typed: bool) -> pa.Table:
-    """The rows as they are staged; null where a value does not fit its column."""
+    """The rows in the types they are staged with; null where a value does not fit its column."""
     made = {}
     if not typed:
         texts = [column for column in columns if column.type != "text"]
@@ -121,7 +121,7 @@ def _in_their_types(columns: tuple[Column, ...], table: pa.Table, *, typed: bool
 
 
 def _unfit(delivered: pa.Table, values: pa.Table, name: str) -> pa.Array:
-    """Which values of a column were delivered and did not become what is declared."""
+    """Which values of a column were delivered but do not fit the declared type."""
     there = delivered.column(name).is_valid()
     return pc.and_(there, values.column(name).is_null())
 
@@ -141,7 +141,7 @@ def parsed(value: pl.Expr, column: Column) -> pl.Expr:
         )
     match column.type:
         case "integer":
-            # Behind the plus the cast would take another sign.
+            # After the plus, the cast would accept another sign.
             signed = pl.when(text.str.contains(r"^[+-]?\d+$")).then(text)
             number = signed.str.strip_prefix("+").cast(pl.Int64, strict=False)
             bound = 10**INTEGER_DIGITS
@@ -160,7 +160,7 @@ def parsed(value: pl.Expr, column: Column) -> pl.Expr:
                 text = text.str.replace(r"(\d)T(\d)", "$1 $2")
             forms = column.formats or _ISO
             found = text.map_batches(lambda some: _moments(some, forms), pl.Datetime("us"))
-    # The parser takes years of any length, so that 1/2/24 would be a day of the first century.
+    # The parser accepts years of any length, so 1/2/24 would be a day in the first century.
     return pl.when(found.dt.year().is_between(*YEARS)).then(found)
 
 
@@ -169,14 +169,14 @@ def _day(text: pl.Expr, form: str) -> pl.Expr:
 
 
 def _unless_ambiguous(found: pl.Expr, text: pl.Expr, form: str) -> pl.Expr:
-    """Where digits stand without a mark between them, none may be left out: what is 2024111?"""
+    """Require every digit where a format has no separators: 2024111 could be two different days."""
     if _RUN_OF_DIGITS.search(form) and not _OTHER_CODES.search(form):
         return pl.when(found.dt.strftime(form) == text).then(found)
     return found
 
 
 def _moments(texts: pl.Series, forms: Sequence[str]) -> pl.Series:
-    """Each text by the first form that it has; most often the first form reads all of them."""
+    """Read each text with the first format that fits; usually the first format reads them all."""
     frame = pl.DataFrame({"text": texts}).with_columns(found=_moment(pl.col("text"), forms[0]))
     for form in forms[1:]:
         if frame["found"].null_count() == texts.null_count():
@@ -187,7 +187,7 @@ def _moments(texts: pl.Series, forms: Sequence[str]) -> pl.Series:
 
 
 def _moment(text: pl.Expr, form: str) -> pl.Expr:
-    """Text as a moment in UTC, where the form says a zone; as it stands, where it says none."""
+    """Text as a moment: converted to UTC if the format has a zone, unchanged if it has none."""
     found = text.str.to_datetime(form, time_unit="us", strict=False)
     if not _ZONE.search(form.replace("%%", "")):
         return _unless_ambiguous(found, text, form)
@@ -204,7 +204,7 @@ _ISO = [
     "%Y-%m-%d %H:%M",
     "%Y-%m-%d %H:%M%#z",
 ]
-"""With a blank for the T; the last code is Z, or an offset with or without minutes and colon."""
+"""With a blank instead of the T. `%#z` reads Z, or an offset with or without minutes and colon."""
 _TYPE_REASONS = {
     "integer": "is not a whole number of up to 18 digits",
     "float": "is not a number",
@@ -213,7 +213,7 @@ _TYPE_REASONS = {
     "timestamp": "is not a date with a time",
 }
 _UNFIT = " unfit"
-"""Behind a column's name, which has no blank: whether a value did not fit its type."""
+"""Suffix of the column that says whether a value did not fit; a column's name has no blank."""
 
 
 @lru_cache(maxsize=64)
@@ -235,7 +235,7 @@ def _schema(
 
 def _as_check(holds: pl.Expr) -> pandera.Check:
     def check(data: PolarsData) -> pl.LazyFrame:
-        # A check that yields null, as of a missing value, did not fail.
+        # A check that yields null, as for a missing value, did not fail.
         return data.lazyframe.select(holds.fill_null(True))
 
     return pandera.Check(check)
@@ -277,7 +277,7 @@ def _checks(column: Column) -> list[tuple[str, pl.Expr]]:
 
 
 def _failures(error: SchemaErrors, reasons: dict[str, list[str]]) -> pl.DataFrame:
-    """Pandera's findings as row index, column name and what is wrong with the value."""
+    """Pandera's findings: row index, column name, and what is wrong with the value."""
     cases: pl.DataFrame = error.failure_cases
     rowless = cases.filter(pl.col("index").is_null())
     if len(rowless):
@@ -299,7 +299,7 @@ def _failures(error: SchemaErrors, reasons: dict[str, list[str]]) -> pl.DataFram
         cases.with_columns(pl.col("check_number").cast(pl.Int32))
         .join(known, on=["column", "check_number"], how="left")
         .select(pl.col("index").cast(pl.Int64), pl.col("column").alias("column_name"), "said")
-        # A value that fails several checks is told once, with the first reason.
+        # A value that fails several checks is reported once, with the first reason.
         .unique(["index", "column_name"], keep="first", maintain_order=True)
         .sort("index", maintain_order=True)
     )

@@ -123,7 +123,7 @@ def retained_tables(retention: Retention, settings: ConnectionSettings) -> list[
             COMPARISONS,
             "compared_at",
             retention.firn_keep_runs_days,
-            # What differed the last time is known to the next comparison.
+            # The next comparison needs to know what differed the last time.
             unless=f"(domain, source, compared_at) in (select domain, source, max(compared_at)"
             f" from {COMPARISONS} group by domain, source)",
         ),

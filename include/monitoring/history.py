@@ -124,13 +124,13 @@ class AddedColumns:
 
 @dataclass(frozen=True)
 class Compared:
-    """What comparing a database with its raw table has found.
+    """What comparisons of a database with its raw table found.
 
     Attributes:
-        found: rows of the last days that had come too late and were loaded.
-        only_in_source, only_in_raw, days_apart: what the last comparison left as it is.
-        problem: why the last one could not be made.
-        at: when that was, in UTC.
+        found: rows that had come too late and were loaded in the last days.
+        only_in_source, only_in_raw, days_apart: what still differed after the last comparison.
+        problem: why the last comparison failed.
+        at: when the last comparison took place, in UTC.
     """
 
     source: str
@@ -165,7 +165,7 @@ class History:
         rejects: of each domain what was rejected in the last days, most rows first.
         refused: of each domain the files that still wait to be corrected, newest first.
         added_columns: of each domain the columns that came in the last days, newest first.
-        compared: of each domain the sources that were not the same as their raw tables.
+        compared: for each domain, the sources that differed from their raw tables.
         created: when a table was created or built anew, in UTC, by its whole name in upper case.
         quality: of each retail table its columns, in their order, with a measurement a delivery,
             oldest first.

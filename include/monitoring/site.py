@@ -96,7 +96,7 @@ class Report:
         index: the page to open.
         headline: the state of everything, in a sentence.
         warehouse: why the warehouse could not be asked; None if it was.
-        airflow: what is not well with the Airflow of `make up`, a sentence each.
+        airflow: what is wrong with the Airflow of `make up`, one sentence each.
         parts: the other pages.
     """
 

@@ -111,7 +111,7 @@ def test_purchases_then_spins_become_activity(pipeline: Pipeline) -> None:
     (message,) = told
     assert message.splitlines()[:2] == [
         f":large_orange_circle: *Source and raw differ*: {ACTIVITY}",
-        "gaming.spins_hourly: 1 row loaded now that had come too late",
+        "gaming.spins_hourly: 1 row that had come too late, loaded now",
     ]
     assert pipeline.sql(
         "select total_spins_hourly from analytics_dev.test_mart.mart_user_activity_hourly"

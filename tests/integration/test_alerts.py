@@ -118,9 +118,9 @@ def test_late_rows_of_a_database_are_told_of_in_numbers(slack: Slack) -> None:
     alerts.source_differs({"ti": Task()}, "sales", {"orders": found.lines, "returns": failed.lines})
     assert slack.texts == [
         ":large_orange_circle: *Source and raw differ*: sales__orders__1h\n"
-        "sales.orders: 1,200 rows loaded now that had come too late\n"
+        "sales.orders: 1,200 rows that had come too late, loaded now\n"
         "sales.orders: 2 rows in raw that the source no longer has; they stay\n"
-        "sales.orders: 1 day with as many rows, but other times of change\n"
+        "sales.orders: 1 day with equal row counts, but different times of change\n"
         "sales.returns: source and raw could not be compared: the log says why\n"
         "Run: manual__1, <http://airflow.example/log|Log>"
     ]

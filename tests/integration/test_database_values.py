@@ -1,4 +1,4 @@
-"""Every type of PostgreSQL as text, extracted from a real one."""
+"""Values of every PostgreSQL type as text, extracted from a real server."""
 
 from __future__ import annotations
 
@@ -109,8 +109,8 @@ LITERALS = {
     "varchar": ["a ", "x"],
     "xid": ["7"],
     "xid8": ["18446744073709551615"],
-    "xml": [],  # The server of the tests is built without it.
-    # Made by the test.
+    "xml": [],  # The test server is built without XML.
+    # Types that the test creates.
     "app.mood": ["happy", "not, so"],
     "app.pair": ["(1,two)", '(,"a ""b""")'],
     "app.small": ["7"],
@@ -119,7 +119,7 @@ LITERALS = {
 
 
 def _random_values(count: int) -> dict[str, list[str]]:
-    """More values of the types whose text depends on the value most."""
+    """More values of the types whose text varies most with the value."""
     pick = random.Random(campaign.SEED)  # noqa: S311
     epoch = datetime(1, 1, 1)  # noqa: DTZ001
 
@@ -150,7 +150,7 @@ def _random_values(count: int) -> dict[str, list[str]]:
 
 
 class Values:
-    """One table with a column for each type and one for its array, and how it is extracted."""
+    """A table with a column for each type and one for its array, and its extraction."""
 
     def __init__(self, url: URL) -> None:
         self.engine = sa.create_engine(url, poolclass=sa.NullPool)

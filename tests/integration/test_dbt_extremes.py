@@ -1,8 +1,8 @@
-"""Every value that a raw column can hold ends staged or rejected, and none of them stops a model.
+"""Every value that a raw column can hold is staged or rejected, and none of them stops a model.
 
-Rows are written straight into the raw tables, as the declarations of the sources type them. Each
-has one extreme value among ordinary ones, or extreme values in every column. All models of all
-domains must be built, and every raw row must be found again. A campaign runs the data tests too.
+Rows are written straight into the raw tables, with the declared types of the sources. Each row has
+one extreme value among ordinary ones, or extreme values in every column. All models of all domains
+must build, and every raw row must be found again. A campaign also runs the data tests.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ DAYS = (
 TEXTS = (
     "", " ", "\t\r\n", "null", "'", '"', "\\", "\\'", "%s", "%", "{{ x }}", "$1", "--", ";", "|:|",
     "=", "a=b=c", "one", "minus one", "nine hundred ninety nine million " * 3, "x" * 20_000,
-    # Blanks that are none, and what is not to be seen; composed, joined, right to left.
+    # Unusual blanks and invisible characters; composed, joined and right-to-left text.
     "\u00a0", "\u200b", "\ufeff", "\u2028", "\u0001", "\u007f", "\ufffd", "\u202eabc",
     "\u00e9", "e\u0301", "\u00df", "\u0130\u0131", "\ud55c\uad6d\uc5b4", "\U0001f600" * 50,
 )  # fmt: skip
@@ -71,11 +71,11 @@ WRITTEN: dict[tuple[str, str], tuple[Callable[[str], str], ...]] = {
     ("gaming", "revenue"): ("PriceInUSD={}".format,),
     ("affiliate", "comments"): ("+ {}".format, "+ clicks*{}".format, "+ {0} + clicks*{0}".format),
 }
-"""Columns in which a number stands within a text."""
+"""Columns whose text contains a number."""
 
 
 def extremes(column: Column, domain: str) -> list[str | None]:
-    """What can stand in a raw column, as text that the column's type is cast from."""
+    """Values that a raw column can hold, as text that is cast to the column's type."""
     found: list[str | None] = [None] if column.nullable else []
     if column.precision_and_scale:
         digits, scale = column.precision_and_scale
@@ -83,7 +83,7 @@ def extremes(column: Column, domain: str) -> list[str | None]:
         smallest = f"0.{'0' * (scale - 1)}1" if scale else "1"
         found += ["0", largest, f"-{largest}", smallest, f"-{smallest}"]
     elif column.type == "integer":
-        # What the local warehouse holds of 38 digits.
+        # The local warehouse does not hold all 38 digits, only 64-bit integers.
         found += ["0", "1", "-1", "151", "9" * 12, "9" * 13, str(2**63 - 1), str(-(2**63))]
     elif column.type == "float":
         found += FLOATS
@@ -97,7 +97,7 @@ def extremes(column: Column, domain: str) -> list[str | None]:
         for write in WRITTEN.get((domain, column.name), ()):
             found += map(write, NUMBERS)
         if column.checks and column.checks.pattern:
-            # What the check of the declaration keeps out of the raw table.
+            # Leave out values that the declared check keeps out of the raw table.
             found = [
                 text for text in found if text is None or text.strip(" \t\r\n\u00a0\u200b\ufeff")
             ]
@@ -111,13 +111,13 @@ def ordinary(column: Column, domain: str, number: int) -> str:
     if column.name in ("transaction_id", "customer_id", "product_id"):
         return str(number) if column.type == "integer" else f"X{number}"
     if column.type == "text":
-        # The same in every table, so that what belongs together meets.
+        # The same in every table, so that related rows join.
         return f"{column.name} {number}"
     return kinds.get(column.type, "3")
 
 
 def rows(source: Source, draw: random.Random) -> list[list[str | None]]:
-    """Rows with one extreme value each, and rows with nothing else."""
+    """Rows with one extreme value each, and rows with extreme values only."""
     values = {column.name: extremes(column, source.domain) for column in source.columns}
     found: list[list[str | None]] = []
     for column in source.columns:
@@ -128,7 +128,7 @@ def rows(source: Source, draw: random.Random) -> list[list[str | None]]:
         found.append([draw.choice(values[column.name]) for column in source.columns])
     if not source.key:
         return found
-    # What is merged by its key stands there once.
+    # A source that is merged by key has each key once.
     at = [[column.name for column in source.columns].index(name) for name in source.key]
     return list({tuple(row[place] for place in at): row for row in found}.values())
 
@@ -192,7 +192,7 @@ def test_no_raw_value_stops_a_model(built: tuple[DbtRuns, Outcome]) -> None:
 
 FOREX_ID = "nullif(trim(transaction_id, ' \\t\\r\\n\\u00a0'), '')"
 FOUND_AGAIN = {
-    # Raw table: what names its rows there, and the same where they must have arrived.
+    # Raw table: a query for its row keys, and one for the same keys where the rows must arrive.
     **{
         f"{domain}.{table}": (
             f"select _row_number from RAW.{domain}.{table}",

@@ -1,8 +1,8 @@
 """How many decimals Snowflake gives a quotient, and where SQL asks for more.
 
 Snowflake divides exact numbers into max(s, min(s + 6, 12)) decimals, s being the numerator's, and
-averages likewise. The local warehouse divides in floating point, so that a cast to more decimals
-than those looks right here and is wrong on an account.
+averages likewise. The local warehouse divides in floating point. So a cast to more decimals than
+that looks right here and is wrong on an account.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ import sqlglot
 from sqlglot import exp
 
 EVERY = math.inf
-"""The decimals of floating point: as many as it has, here and there."""
+"""The decimals of floating point, which has the same precision here and on an account."""
 
-# What a value passes through unchanged, so that whoever takes the result decides.
+# These pass a value on unchanged, so the decimals that matter depend on what uses their result.
 _SAME_VALUE = (
     exp.Abs, exp.Case, exp.Coalesce, exp.Greatest, exp.If, exp.Least, exp.Max, exp.Min, exp.Neg,
     exp.Nullif, exp.Paren, exp.Window,
@@ -33,7 +33,7 @@ _NUMBERS = exp.DataType.NUMERIC_TYPES
 
 
 def loose_quotients(sql: str) -> Iterator[str]:
-    """The quotients and averages in SQL that are used beyond their decimals."""
+    """The quotients and averages in SQL whose use needs more decimals than they have."""
     for node in (
         node
         for tree in sqlglot.parse(sql, read="snowflake")
@@ -53,7 +53,7 @@ def _is_ratio_to_report(node: exp.Expr) -> bool:
 
 
 def _decimals(node: exp.Expr) -> float:
-    """How many decimals a value has at the least; a column may be a whole number."""
+    """The least number of decimals that a value has; a column may be a whole number."""
     if isinstance(node, exp.Literal) and not node.is_string:
         return len(node.name.partition(".")[2])
     if isinstance(node, (exp.Cast, exp.TryCast)):
@@ -87,7 +87,7 @@ def _decimals_of_type(kind: exp.DataType) -> float:
 
 
 def _values(node: exp.Expr) -> list[exp.Expr]:
-    """What the value of an expression can be or is made of: no condition and no window."""
+    """The operands that make up the value of an expression, without conditions and windows."""
     if isinstance(node, exp.Case):
         found = [*(branch.args["true"] for branch in node.args["ifs"]), node.args.get("default")]
     elif isinstance(node, exp.If):
@@ -100,7 +100,7 @@ def _values(node: exp.Expr) -> list[exp.Expr]:
 
 
 def _asked(node: exp.Expr) -> float:
-    """How many decimals of a value matter to what is made of it."""
+    """How many decimals of a value matter to the expression that uses it."""
     user = node.parent
     if isinstance(user, (exp.Cast, exp.TryCast)):
         return _decimals_of_type(user.to) if user.to.is_type(*_NUMBERS) else EVERY

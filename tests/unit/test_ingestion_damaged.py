@@ -1,4 +1,4 @@
-"""Whatever a file holds, it is read, or refused with one sentence; nothing else comes out of it."""
+"""Whatever a file holds, it is read or refused with one sentence; nothing else can happen."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tests import campaign, damaged_files
 
 
 def outcome(path: Path, source: Source) -> str:
-    """What becomes of a file, as far as the loader reads it: the refusal, or its rows by fate."""
+    """The result of reading a file: the refusal, or how many rows are loaded and rejected."""
     delivery = Delivery(path, path.parent, Stamp.of(path))
     tally = _Tally()
     try:
@@ -44,7 +44,7 @@ def outcome(path: Path, source: Source) -> str:
 
 
 def uncaught(path: Path, source: Source, files: Iterable[tuple[str, bytes]]) -> list[str]:
-    """The files that ended in anything but an outcome."""
+    """The files that raised an exception instead of having an outcome."""
     found = []
     for label, content in files:
         path.write_bytes(content)
@@ -121,7 +121,7 @@ FATAL = (
     "jRQwW%{X6;JMRLE2qkA>~$B%72XaAJ!MGJQK7t8-uhhSN@#T<Uu@#ny?;kagC1I3C&!bZS2=lOYq$)31H++uat@2"
     "dxn#n(!m{+IqB!q9@-oPt5Wr#OtHF&ks#A4>8vN`Ck=pr}~nw%f)iBvaZd3$?W9CH-i)*<^"
 )
-"""A Parquet file with a wrong bit, for which Arrow ends the process that asks about its column."""
+"""A Parquet file with a wrong bit: Arrow aborts a process that asks about its column."""
 
 
 def test_a_file_that_could_end_the_process_is_refused(tmp_path: Path) -> None:
@@ -132,7 +132,7 @@ def test_a_file_that_could_end_the_process_is_refused(tmp_path: Path) -> None:
 
 
 class _StrangeError(Exception):
-    """What nobody has thought of."""
+    """An error that nobody has foreseen."""
 
 
 @pytest.mark.parametrize(
@@ -152,7 +152,7 @@ class _StrangeError(Exception):
 def test_a_files_fault_is_a_refusal_and_its_class_is_in_the_log(
     error: BaseException, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    # Another test of this process may have led the log elsewhere.
+    # Another test in this process may have redirected the log.
     configure()
     with pytest.raises(RefusedError, match="cannot be read") as refused:  # noqa: SIM117
         with reading(damaged_files.CSV, "some.csv"):
@@ -216,7 +216,7 @@ def test_a_folder_that_may_be_listed_and_not_entered_has_each_of_its_files_refus
     (folder / "one.csv").write_text("id\n1\n")
     folder.chmod(0o444)
     if os.geteuid() == 0:
-        # Nothing is forbidden to root, so that the system's answer has to be made up.
+        # Root may read everything, so the system's answer has to be simulated.
         def forbidden(path: Path, *_: Any, **__: Any) -> Any:
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
 
@@ -226,4 +226,4 @@ def test_a_folder_that_may_be_listed_and_not_entered_has_each_of_its_files_refus
     assert delivery.name == "one.csv"
     with pytest.raises(RefusedError, match=r"it may not be read: .* for its folder"):
         delivery.require_readable()
-    assert delivery.changed(), "so that nothing tries to move it"
+    assert delivery.changed(), "a changed file is not moved"

@@ -106,7 +106,9 @@ def test_the_text_of_a_value_depends_on_it_alone(value: object, text: str) -> No
 @pytest.mark.parametrize("value", [{"a": 1}, timedelta(1), object()])
 def test_a_type_without_a_declared_text_is_refused(value: object) -> None:
     kind = type(value).__name__
-    with pytest.raises(NoTextError, match=f"column a holds a value of the type {kind}, of which"):
+    with pytest.raises(
+        NoTextError, match=f"column a holds a value of the type {kind}, which has no"
+    ):
         _as_text([("x",), (value,)], pa.schema([("a", pa.string())]))
 
 
@@ -128,7 +130,7 @@ def test_days_that_differ_are_found_and_remembered(source: Days, raw: Days) -> N
     assert first.only_in_source - first.only_in_raw == sum(
         day.rows * sign for side, sign in ((source, 1), (raw, -1)) for day in side.values()
     )
-    # The same again is no news, and a look at the newest days forgets nothing of the others.
+    # The same difference again is not new, and comparing the newest days keeps the others.
     scope = Scope(date(2026, 3, 1))
     again = Comparison(
         scope, differences=differences(within(source, scope), within(raw, scope))
@@ -143,12 +145,12 @@ def test_what_was_found_is_said_in_the_singular_and_in_the_plural() -> None:
         return Comparison(Scope(), found=rows, differences=left).lines
 
     assert lines(1) == [
-        "1 row loaded now that had come too late",
+        "1 row that had come too late, loaded now",
         "1 row of the source not in raw, rejected when it was loaded",
         "1 row in raw that the source no longer has; it stays",
     ]
     assert lines(1234) == [
-        "1,234 rows loaded now that had come too late",
+        "1,234 rows that had come too late, loaded now",
         "1,234 rows of the source not in raw, rejected when they were loaded",
         "1,234 rows in raw that the source no longer has; they stay",
     ]
@@ -163,7 +165,7 @@ def test_what_is_due_to_be_compared() -> None:
     assert due(source, 10.0, 60.0 * 24, noon) == Scope()
     assert due(source, 10.0, 60.0, noon) is None
     assert due(source, 60.0, 600.0, noon) == newest
-    # A change that is dated into the future moves no day out of sight.
+    # A change with a date in the future does not take any day out of the scope.
     later = due(source, 60.0, 600.0, datetime(2999, 1, 1))  # noqa: DTZ001
     assert later is not None
     assert later.first is not None

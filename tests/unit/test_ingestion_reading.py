@@ -475,7 +475,7 @@ def test_damaged_parquet_pages_are_refused(tmp_path: Path) -> None:
 # -- memory ------------------------------------------------------------------------------------
 
 MOST_MEGABYTES = 384
-"""What reading and validating a file may take, beyond what a process takes that does nothing."""
+"""The most memory that reading and validating a file may add to an idle process."""
 
 MEASURE = """
 import pathlib, re, sys
@@ -484,7 +484,7 @@ from include.ingestion.sources import Source
 from include.ingestion.validation import validate
 
 def peak():
-    # Not getrusage: its peak begins with that of the process that started this one.
+    # Not getrusage: its peak includes that of the parent process.
     status = pathlib.Path("/proc/self/status").read_text()
     return int(re.search(r"VmHWM:\\s+(\\d+) kB", status)[1]) // 1024
 
@@ -500,7 +500,7 @@ print(peak() - before)
 
 
 @pytest.mark.skipif(
-    not Path("/proc/self/status").exists(), reason="reads Linux's account of memory"
+    not Path("/proc/self/status").exists(), reason="reads memory usage from Linux's /proc"
 )
 def test_small_files_of_much_text_are_read_in_bounded_memory(tmp_path: Path) -> None:
     texts = pa.DictionaryArray.from_arrays(
@@ -539,7 +539,7 @@ def test_a_parquet_row_that_is_too_long_refuses_the_file_as_in_csv(tmp_path: Pat
     pq.write_table(pa.table({"v": many}), file, use_dictionary=False)
     with pytest.raises(RefusedError, match="row 71 holds 1,000,001 bytes of text"):
         read(file, declared)
-    # 100 GB if each row had its text at once; from the dictionary alone it is known.
+    # With a text for each row this would be 100 GB; the dictionary alone shows the length.
     code = pa.array([0] * 100_000, pa.int32())
     pq.write_table(pa.table({"v": pa.DictionaryArray.from_arrays(code, ["d" * 1_000_001])}), file)
     with pytest.raises(RefusedError, match="it holds a text of 1,000,001 bytes") as refused:

@@ -1,4 +1,4 @@
-"""Every value ends as what is declared, exactly, or in a rejected row; nothing in between."""
+"""Every value is loaded exactly in its declared type or rejected; nothing in between."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def validated(values: pa.Array, *, typed: bool, **declared: Any) -> Validated:
 
 
 def outcomes(values: pa.Array, *, typed: bool, **declared: Any) -> list[Any]:
-    """What each value has become, in order."""
+    """The outcome of each value, in order."""
     part = validated(values, typed=typed, **declared)
     part.good.validate(full=True)
     rejects = part.rejects.to_pylist()
@@ -49,15 +49,15 @@ def outcomes(values: pa.Array, *, typed: bool, **declared: Any) -> list[Any]:
     return found
 
 
-# -- what is right, by exact arithmetic ------------------------------------------------------------
+# -- expected values, by exact arithmetic ----------------------------------------------------------
 
 
 def right_number(value: Any, digits: tuple[int, int]) -> Any:
-    """A number of so many digits and decimals."""
+    """A number with at most these digits and decimals, or `REJECTED`."""
     if isinstance(value, np.floating):
         if not np.isfinite(value):
             return REJECTED
-        # A float with a fraction is what it is written as.
+        # A float with a fraction stands for its shortest decimal.
         whole = float(value).is_integer()
         value = Decimal(int(value)) if whole else Decimal(np.format_float_scientific(value))
     scaled = Fraction(value) * 10 ** digits[1]
@@ -76,7 +76,7 @@ UNITS = {"s": 10**6, "ms": 10**3, "us": 1}
 
 
 def right_moment(count: int, unit: str) -> Any:
-    """A moment so many units after the beginning of 1970."""
+    """The moment that is this many units after the start of 1970."""
     micros = count // 1000 if unit == "ns" else count * UNITS[unit]
     try:
         found = datetime(1970, 1, 1) + timedelta(microseconds=micros)  # noqa: DTZ001
@@ -86,7 +86,7 @@ def right_moment(count: int, unit: str) -> Any:
 
 
 def right_day(days: int) -> Any:
-    """A day so many days after the first of 1970."""
+    """The day that is this many days after 1970-01-01."""
     try:
         found = date(1970, 1, 1) + timedelta(days=days)
     except OverflowError:
@@ -95,7 +95,7 @@ def right_day(days: int) -> Any:
 
 
 def same(found: Any, expected: Any) -> bool:
-    """Exactly the same; of a float also the kind of zero."""
+    """Whether both are exactly the same; for floats and decimals, also in the sign of zero."""
     if found is REJECTED or expected is REJECTED or found is None or expected is None:
         return found is expected
     if isinstance(found, float):
@@ -160,7 +160,7 @@ def decimals(chance: random.Random, kind: pa.DataType, many: int) -> list[Decima
 
 
 def typed_cases(chance: random.Random, many: int) -> list[tuple[pa.Array, list[Any]]]:
-    """Columns as they are delivered, each with its values for exact arithmetic."""
+    """Delivered columns, each with its values for exact arithmetic."""
     cases: list[tuple[pa.Array, list[Any]]] = []
     for name, bits in SIGNED.items():
         for kind, signed in ((name, True), (f"u{name}", False)):
@@ -172,7 +172,7 @@ def typed_cases(chance: random.Random, many: int) -> list[tuple[pa.Array, list[A
         cases.append((pa.array(array), list(array)))
     for kind in DECIMALS:
         values = decimals(chance, kind, many)
-        array = pa.array(values, kind)  # in which no zero is negative
+        array = pa.array(values, kind)  # which has no negative zero
         cases.append((array, array.to_pylist()))
     wide = integers(chance, 64, signed=True, many=many)
     for unit in ("s", "ms", "us", "ns"):
@@ -194,7 +194,7 @@ def test_a_typed_value_is_loaded_exactly_or_rejected(seed: int) -> None:
     wrong = []
     tried = 0
     for array, values in typed_cases(chance, campaign.size(40, 2_000)):
-        # Missing values in between, and some in a dictionary, as Parquet may have them.
+        # Every column also has a missing value.
         delivered = pa.concat_arrays([array, pa.nulls(1, array.type)])
         for kind in ("integer", "float", "boolean", "date", "timestamp", *NUMBERS):
             column = Column(name="v", type=kind)
@@ -239,7 +239,7 @@ def number_texts(chance: random.Random, many: int) -> list[str]:
 
 
 def right_text(text: str, digits: tuple[int, int]) -> Any:
-    """The same for text, which is plain digits."""
+    """The expected number for a text, which must be plain digits."""
     if not PLAIN.fullmatch(text) or not text.isascii():
         return REJECTED
     return right_number(Fraction(text.rstrip(".") if text[-1] == "." else text), digits)
@@ -269,7 +269,7 @@ FORMATS = ["%Y-%m-%d", "%d/%m/%Y", "%m/%d/%Y", "%Y%m%d", "%d.%m.%Y"]
 
 
 def written(year: int, month: int, day: int, form: str) -> str:
-    """A day as a program writes it that does not fill up years."""
+    """A day as written by a program that does not pad years with zeros."""
     parts = {"%Y": str(year), "%m": f"{month:02}", "%d": f"{day:02}"}
     for code, text in parts.items():
         form = form.replace(code, text)

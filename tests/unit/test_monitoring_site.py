@@ -227,7 +227,7 @@ def test_what_comes_from_data_is_text_and_nothing_else() -> None:
     assert not [name for name, _ in page.attributes if name.startswith("on")]
     # Files, reasons, sources, columns, tests, problems, run: all of them are there, as they are.
     assert page.text.count(HOSTILE) > 15
-    assert "1,234 rows loaded in the last 7 days that had come too late" in page.text
+    assert "1,234 rows that had come too late, loaded in the last 7 days" in page.text
     assert "1 row of the source not in raw" in page.text
     assert "; 1 day with another count or other times of change" in page.text
 

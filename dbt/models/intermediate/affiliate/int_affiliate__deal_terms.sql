@@ -30,7 +30,7 @@ terms as (
     from clicks_apart
 ),
 
--- Below 100,000, so that a day's clicks times the term stay a number.
+-- Amounts are below 100,000, so that a day's clicks times an amount fits the column.
 amounts as (
     select
         *,

@@ -4,7 +4,7 @@ delivered as (
     select * from {{ ref('stg_retail__customers') }}
 ),
 
--- A correction of an earlier day, which is loaded later, is not what holds today.
+-- A correction of an earlier day may be loaded later, but does not replace the latest day.
 latest_load as (
     select load_id
     from delivered

@@ -48,7 +48,7 @@ looked_at as (
 ),
 
 {% endif -%}
--- All that was delivered of a transaction: what was loaded last may be of an earlier day.
+-- Every delivered row of a transaction: the row loaded last may belong to an earlier day.
 candidates as (
     select *
     from delivered

@@ -13,7 +13,7 @@ span as (
     from events
 ),
 
--- Year by year: the days of some thousand years are more than an array holds.
+-- Year by year, because one array cannot hold the days of several thousand years.
 years as (
     select
         date_from_parts(step.value::integer, 1, 1) as first_day,

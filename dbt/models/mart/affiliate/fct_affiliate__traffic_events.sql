@@ -27,7 +27,7 @@ final as (
         signups::number(38, 0) as signups,
         day_clicks,
         day_event_count::number(38, 0) as day_event_count,
-        -- Six decimals before the division, so that ten of the quotient are right.
+        -- Six decimals in the numerator, so that ten decimals of the quotient are correct.
         (day_clicks::number(38, 6) / day_event_count)::number(38, 10) as click_share,
 
         -- times

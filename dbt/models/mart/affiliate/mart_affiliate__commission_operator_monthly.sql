@@ -24,7 +24,7 @@ operator_days as (
         operator_key,
         marketing_source_key,
         event_date,
-        -- Six decimals before the division, so that ten of the quotient are right.
+        -- Six decimals in the numerator, so that ten decimals of the quotient are correct.
         (max(day_clicks)::number(38, 6) * count(*) / max(day_event_count))::number(38, 10)
             as clicks
     from events

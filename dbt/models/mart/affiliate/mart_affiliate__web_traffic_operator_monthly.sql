@@ -17,7 +17,7 @@ operator_days as (
         sum(signups) as signups,
         sum(raw_earnings) as raw_earnings,
         sum(raw_earnings + added_per_event) as event_commission,
-        -- Six decimals before the division, so that ten of the quotient are right.
+        -- Six decimals in the numerator, so that ten decimals of the quotient are correct.
         (max(day_clicks)::number(38, 6) * count(*) / max(day_event_count))::number(38, 10)
             as clicks,
         (
