@@ -21,7 +21,7 @@ RUN --mount=type=secret,id=pip.conf,target=/etc/pip.conf,uid=50000 \
 # The project, with what would otherwise be downloaded or parsed when a task starts.
 FROM packages AS project
 
-# Of this project. Packages bring licences and notices of their own, which stay beside them.
+# The licence of this project. Packages bring their own licences and notices, which stay with them.
 LABEL org.opencontainers.image.title="firn" \
       org.opencontainers.image.licenses="Apache-2.0"
 

@@ -63,14 +63,15 @@ def deploy_command(
     accept_grants: Annotated[
         bool,
         typer.Option(
-            "--accept-grants", help="Swap although grants that nobody has declared change with it."
+            "--accept-grants",
+            help="Swap even if that changes grants that nobody has declared.",
         ),
     ] = False,
     discard_left_behind: Annotated[
         bool,
         typer.Option(
             "--discard-left-behind",
-            help=f"Replace {STAGING} although rows were committed there after the last swap.",
+            help=f"Replace {STAGING} even if rows were committed there after the last swap.",
         ),
     ] = False,
 ) -> None:
@@ -120,7 +121,7 @@ def status() -> None:
         if paused:
             console.print(
                 f"Paused by a deployment: {', '.join(paused)}. "
-                "If none goes on, `unlock` resumes them."
+                "If none is in progress, `unlock` resumes them."
             )
         if not latest:
             console.print("Nothing was deployed yet.")
@@ -144,17 +145,22 @@ def status() -> None:
 @app.command()
 def unlock(
     force: Annotated[
-        bool, typer.Option("--force", help="Also one that is alive: it ends its dbt and stops.")
+        bool,
+        typer.Option(
+            "--force", help="Even if that deployment is alive: it then ends its dbt and stops."
+        ),
     ] = False,
 ) -> None:
-    """Let another deployment begin, where the one that goes on is dead.
+    """Release the lock of a deployment that is dead, so that another one can begin.
 
     Pipelines that it has paused are resumed.
     """
     with _one_sentence():
         book = Book(get_settings())
         freed = book.unlock(force=force)
-        console.print(f"{freed}. It gives way." if freed else "No deployment goes on.")
+        console.print(
+            f"{freed}. Its lock is released." if freed else "No deployment is in progress."
+        )
         pipelines = Pipelines(DeploymentSettings().airflow, book, console.print)
         pipelines.recall()
         pipelines.resume()

@@ -30,7 +30,7 @@ class AirflowApi:
     def log_in(self, airflow: Airflow) -> None:
         """Get a token for all requests from here on."""
         login = {"username": airflow.user, "password": airflow.password.get_secret_value()}
-        # Without a user: an Airflow that asks for none.
+        # No user is set for an Airflow that needs no login.
         answer = self._send("POST" if airflow.user else "GET", "auth/token", airflow.user and login)
         if not answer.is_success:
             raise AirflowError(

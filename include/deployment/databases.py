@@ -125,7 +125,7 @@ def _schemas(cursor: SnowflakeCursor, database: str) -> list[str]:
 
 
 def relations(cursor: SnowflakeCursor, database: str) -> dict[tuple[str, str], bool]:
-    """The tables and views of a database by schema and name, and whether each holds rows itself."""
+    """The tables and views of a database, by schema and name; True for those that store rows."""
     excluded = ", ".join(f"'{schema}'" for schema in _LEFT_ALONE)
     cursor.execute(
         "select table_schema, table_name, table_type = 'BASE TABLE'"
@@ -135,7 +135,7 @@ def relations(cursor: SnowflakeCursor, database: str) -> dict[tuple[str, str], b
 
 
 def in_public(cursor: SnowflakeCursor, database: str) -> list[str]:
-    """The tables and views in the schema PUBLIC by full name; none if there is no such database."""
+    """The full names of what is in the schema PUBLIC; empty if the database does not exist."""
     if database not in databases(cursor):
         return []
     cursor.execute(
@@ -146,11 +146,11 @@ def in_public(cursor: SnowflakeCursor, database: str) -> list[str]:
 
 
 def state(cursor: SnowflakeCursor, database: str) -> dict[str, str]:
-    """The last change that was committed to each table, by schema and name; views have none.
+    """The last committed change of each table, by schema and name; an empty text for a view.
 
-    What stands for a change can be compared with itself alone. It goes along with a table whose
-    database changes its name, and statements without effect, comments, and Snowflake's own work
-    in the background leave it as it is.
+    A value is good only for comparison with another value of the same table. It stays with the
+    table when the database changes its name. Statements without effect, comments, and Snowflake's
+    own work in the background do not change it.
     """
     for attempt in Retrying(
         stop=stop_after_attempt(LOOKS), retry=retry_if_exception(_is_gone), reraise=True
@@ -160,7 +160,7 @@ def state(cursor: SnowflakeCursor, database: str) -> dict[str, str]:
             found = {name: "" for name, holds_rows in there.items() if not holds_rows}
             tables = sorted(there.keys() - found.keys())
             if tables:
-                # A name must be a constant, so that they cannot come out of the catalogue itself.
+                # The function takes constants only, so one query over the catalogue is not enough.
                 each = ", ".join(["system$last_change_commit_time(%s)"] * len(tables))
                 cursor.execute(f"select {each}", [_name(database, *one) for one in tables])
                 [times] = cursor.fetchall()
@@ -172,19 +172,19 @@ LOOKS, OBJECT_IS_GONE = 5, 2003
 
 
 def _is_gone(error: BaseException) -> bool:
-    """Whether a table was dropped after the catalogue had named it."""
+    """Whether a table was dropped after it was read from the catalogue."""
     return isinstance(error, ProgrammingError) and error.errno == OBJECT_IS_GONE
 
 
 def changed(before: Mapping[str, str], after: Mapping[str, str]) -> list[str]:
-    """The tables that were written, and the relations that were made or dropped in between."""
+    """The tables that were written to, and the relations that were made or dropped, in between."""
     return sorted(name for name in {*before, *after} if before.get(name) != after.get(name))
 
 
 def count_rows(
     cursor: SnowflakeCursor, database: str, wanted: Iterable[tuple[str, str]]
 ) -> dict[str, int]:
-    """The rows of some tables and views, by schema and name as they are given, of those there are.
+    """Row counts of the given tables and views that exist, by schema and name as given.
 
     Args:
         cursor: of any session.

@@ -64,7 +64,7 @@ class Dbt:
     Args:
         settings: which warehouse; its target is prod.
         folder: where the files go, `production/` for what names production, `staging/` else.
-        check: raises an error when dbt is to end.
+        check: raises an error when dbt must end.
     """
 
     def __init__(
@@ -168,21 +168,24 @@ class Dbt:
 def run_while_alive(
     command: Sequence[str], variables: Mapping[str, str], check: Callable[[], None]
 ) -> int:
-    """Run a program that ends with this process, also where that is killed; its exit code.
+    """Run a program that ends with this process, even if this process is killed.
 
-    A dbt that goes on for a deployment that is dead, or has lost its right, would write into the
-    copy of the next one. Only Linux can be told to end a child with its parent.
+    If a deployment is dead or has lost its lock, its dbt must not keep running: it would write
+    into the copy of the next deployment. Only Linux can end a child together with its parent.
 
     Args:
         command: the program and its arguments.
         variables: its environment.
-        check: is called all the time; when it raises an error, the program and its children end.
+        check: is called regularly; when it raises an error, the program and its children end.
+
+    Returns:
+        the program's exit code.
     """
     # Loaded here, so that nothing is imported between fork and exec.
     libc = ctypes.CDLL(None) if sys.platform == "linux" else None
 
     def end_with_parent() -> None:
-        # Where this process ignores it, as in the background of a script, a child would, too.
+        # If this process ignores SIGINT, as in the background of a script, a child inherits that.
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         if libc:
             libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
@@ -201,7 +204,7 @@ def run_while_alive(
 
 
 def _end_group(process: subprocess.Popen[bytes]) -> None:
-    """End a program and its children: as from a keyboard, so that dbt cancels its statements."""
+    """End a program and its children with Ctrl-C's signal, so that dbt cancels its statements."""
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGINT)
         with suppress(subprocess.TimeoutExpired):

@@ -8,4 +8,4 @@ class DeploymentError(RuntimeError):
 
 
 class LostError(DeploymentError):
-    """Another deployment has the right by now, or may have it; this one changes nothing more."""
+    """Another deployment has the lock by now, or may have it; this one changes nothing more."""

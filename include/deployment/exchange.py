@@ -1,7 +1,7 @@
-"""The two databases change names, unless that would lose a write, and back if it has.
+"""Swaps the two databases, unless that would lose a write, and swaps them back if it did.
 
-A transaction that was open at the last look before the swap can still commit before the swap, or
-while it waits. So both databases are compared once more afterwards.
+A transaction that was open at the last check before the swap can still commit before the swap, or
+while the swap waits. So both databases are compared once more after it.
 """
 
 from __future__ import annotations
@@ -26,17 +26,18 @@ def exchange(
     since: Mapping[str, str] | None,
     refusal: Callable[[str], str],
 ) -> None:
-    """Let the databases change names.
+    """Swap the databases.
 
     Args:
         cursor: of a session whose role owns both.
-        book: is told how far it is.
-        since: the state of production that nothing was to be written after; None if it may.
-        refusal: what to say of tables that were written to before the swap.
+        book: records each step.
+        since: the state of production, after which nothing may have been written; None if that
+            does not matter.
+        refusal: the message about tables that were written to before the swap.
 
     Raises:
-        LostError: somebody else has the right by now.
-        DeploymentError: production was written to; it is as it was, with that.
+        LostError: another deployment has the lock by now.
+        DeploymentError: production was written to. It is as it was, including what was written.
     """
     coming = databases.state(cursor, STAGING)
     book.at("swap")
@@ -56,11 +57,11 @@ def exchange(
         stray = databases.changed(coming, databases.state(cursor, STAGING))
         raise DeploymentError(
             f"{PRODUCTION} was written to at the moment of the swap ({listed(late)}), so the swap "
-            "was taken back: production is as it was, and has what was written. Pause what writes, "
+            "was undone: production is as it was, including what was written. Pause what writes, "
             "let it end, and run this again."
             + (
-                f" Meanwhile {STAGING} was written to as production ({listed(stray)}): bring that "
-                "over first, as the next deployment replaces it."
+                f" While {STAGING} was production, it was written to as well ({listed(stray)}): "
+                "bring those rows over first, because the next deployment replaces it."
                 if stray
                 else ""
             )
@@ -75,7 +76,7 @@ def left_behind(cursor: SnowflakeCursor, replaced: Mapping[str, str]) -> list[st
         replaced: the state of that database at the swap; empty if it is not known.
 
     Returns:
-        schema and name of each; none if that database was dropped since.
+        schema and name of each; empty if that database was dropped since.
     """
     if not replaced or STAGING not in catalogue.databases(cursor):
         return []
@@ -84,6 +85,6 @@ def left_behind(cursor: SnowflakeCursor, replaced: Mapping[str, str]) -> list[st
 
 
 def listed(names: Sequence[str]) -> str:
-    """Some names for a sentence, five at most."""
+    """Names as part of a sentence, five at most."""
     more = f" and {len(names) - 5} more" if len(names) > 5 else ""
     return ", ".join(names[:5]) + more

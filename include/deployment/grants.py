@@ -1,9 +1,9 @@
-"""Grants that a swap would take away, or bring back, as nobody has declared them.
+"""Undeclared grants that a swap would take away from production, or bring to it.
 
-Grants stay with what they are on. The database that becomes production has those of the
-declaration: it was set up with them, and its schemas are made anew by each deployment. So what
-somebody has granted by hand on production is gone after the swap, and what was granted by hand on
-the other database comes to production with it.
+A grant stays with its object in a swap. The database that becomes production has the declared
+grants: the setup gave them to it, and each deployment makes its schemas anew. So what somebody has
+granted by hand on production is gone after the swap. What was granted by hand on the other database
+comes to production with it.
 """
 
 from __future__ import annotations
@@ -23,10 +23,11 @@ Held = tuple[str, str, str, str]
 
 
 def foreign(cursor: SnowflakeCursor) -> list[str]:
-    """What is granted on the two databases and is not declared, a line each.
+    """The grants on the two databases that are not declared, one line each.
 
-    Of the database that is built in, what is granted on itself: its schemas are replaced. Future
-    grants of a schema are left out, as they go along when it is cloned, and so is ownership.
+    For the staging database only grants on the database itself count, because its schemas are
+    replaced. Future grants of a schema are left out, because a clone of the schema has them too.
+    Ownership is left out as well.
 
     Args:
         cursor: of a session whose role owns both databases.
@@ -69,7 +70,7 @@ def _future(cursor: SnowflakeCursor, database: str) -> set[Held]:
 
 
 def _on_objects(cursor: SnowflakeCursor) -> set[Held]:
-    """On tables, views and whatever else is in a schema of production, with one statement."""
+    """The grants on all objects in production's schemas, such as tables; in one statement."""
     rows = _rows(
         cursor,
         "select granted_to, grantee, object_schema, object_name, object_type, privilege_type"  # noqa: S608
@@ -94,7 +95,7 @@ def _rows(cursor: SnowflakeCursor, statement: str) -> list[dict[str, Any]]:
 
 
 def _grantee(kind: object, name: object) -> str:
-    """A role by its name, as the declaration has it, anybody else with what it is."""
+    """The name of a role, as in the declaration; any other grantee's name after its kind."""
     of_kind, named = str(kind).replace("_", " "), str(name).upper()
     return named if of_kind.upper() == "ROLE" else f"{of_kind.lower()} {named}"
 

@@ -82,7 +82,7 @@ class Pipelines:
             with suppress(SnowflakeError, WarehouseUnreachableError):
                 self.book.still_alone()
         except DeploymentError:
-            return  # Whoever took over found them in the book, and resumes them.
+            return  # Whoever took over found them in the ledger, and resumes them.
         self.resume()
         if error and self.left:
             self.say(self.left)
@@ -125,7 +125,7 @@ class Pipelines:
         event("deployment.resumed", dags=sorted(self._paused))
         self.say(f"Resumed {names}" + (f"; not there any more: {', '.join(gone)}" if gone else ""))
         self.left = None
-        # What stays in the book is resumed once more by the next one, which does nothing.
+        # What stays in the ledger is resumed once more by the next deployment, without effect.
         with suppress(SnowflakeError, WarehouseUnreachableError):
             self.book.forget_paused()
         self._paused = set()

@@ -1,6 +1,6 @@
-"""The book of deployments, the right to be the only one, and what was paused meanwhile.
+"""The ledger of deployments, the deployment lock, and which DAGs a deployment has paused.
 
-All of it are tables of RAW.META, because the database that models are built in is swapped.
+All three are tables in RAW.META, because the database that models are built in is swapped.
 """
 
 # ruff: noqa: S608 - the tables are named here, every value is bound.
@@ -35,14 +35,14 @@ LOCK = "RAW.META.DEPLOYMENT_LOCK"
 PAUSED = "RAW.META.DEPLOYMENT_PAUSED"
 RENEW_SECONDS = 5.0
 ALIVE_SECONDS = 30
-"""A deployment that has renewed its right so recently is alive: `unlock` leaves it the right."""
+"""A deployment that renewed its lock this recently is alive: `unlock` leaves it the lock."""
 SILENT_SECONDS = 120
-"""A deployment that has not renewed its right for so long is dead; the next one takes over."""
+"""A deployment that has not renewed its lock for this long is dead; the next one takes over."""
 GIVE_UP_SECONDS = SILENT_SECONDS - 20
-"""A deployment that could not renew its right for so long counts it as lost, before it is taken."""
+"""A deployment that cannot renew its lock for this long gives it up, before another takes it."""
 
 STARTED = "%Y%m%dT%H%M%S%f"
-"""How the name of a deployment begins: when it began, so that a later one has a greater one."""
+"""The name of a deployment begins with its start time, so that names sort by time."""
 
 Kind = Literal["deploy", "rollback"]
 Status = Literal["running", "deployed", "failed", "abandoned"]
@@ -81,8 +81,8 @@ class Record:
         reason: why it ended there, or what is left to do.
         who: the user and machine that ran it.
         row_counts: rows of each mart that was compared, by name.
-        state: the last change of each table of what it brings, at the swap, by name.
-        replaced_state: the same of what it replaces.
+        state: the last change, at the swap, of each table in the database that it brings, by name.
+        replaced_state: the same for the database that it replaces.
         started_at: in UTC.
     """
 
@@ -103,11 +103,11 @@ class Record:
 
 @dataclass(frozen=True)
 class Holder:
-    """The deployment that goes on.
+    """The deployment in progress.
 
     Attributes:
-        deployment_id: names it.
-        who: the user and machine that runs it.
+        deployment_id: its name.
+        who: its user and machine.
         since: when it began, in UTC.
         silent: seconds since it was last heard of.
     """
@@ -119,7 +119,7 @@ class Holder:
 
     def __str__(self) -> str:
         return (
-            f"Deployment {self.deployment_id} by {self.who} has gone on since "
+            f"Deployment {self.deployment_id} by {self.who} has been in progress since "
             f"{self.since:%Y-%m-%d %H:%M} UTC and was last heard of {self.silent} seconds ago"
         )
 
@@ -167,7 +167,7 @@ class Book:
                 return
             cursor.execute("create schema if not exists RAW.META")
             cursor.execute(f"create table if not exists {DEPLOYMENTS} ({_COLUMNS})")
-            # An earlier version has made it without.
+            # A table that an earlier version made does not have this column.
             cursor.execute(
                 f"alter table {DEPLOYMENTS} add column if not exists replaced_state varchar"
             )
@@ -180,14 +180,14 @@ class Book:
                 " deployment_id varchar not null, paused_at timestamp_ntz not null)"
             )
 
-    # -- the right to be the only one ---------------------------------------------------------
+    # -- the lock -----------------------------------------------------------------------------
 
     @contextmanager
     def alone(self) -> Iterator[None]:
-        """Be the only deployment; who is killed holds the next one up for two minutes at most.
+        """Hold the lock; a deployment that is killed delays the next one for two minutes at most.
 
         Raises:
-            DeploymentError: another one goes on.
+            DeploymentError: another deployment is in progress.
         """
         self.create()
         began = time.monotonic()
@@ -210,10 +210,10 @@ class Book:
             )
             if not cursor.rowcount:
                 raise DeploymentError(
-                    f"{self.holder() or 'Another deployment goes on'}: wait for it. If it was "
-                    "killed, it gives way two minutes after that, or to `python -m "
-                    f"include.deployment unlock` after {ALIVE_SECONDS} seconds. Production is as "
-                    "it was."
+                    f"{self.holder() or 'Another deployment is in progress'}: wait for it. If it "
+                    "was killed, its lock expires two minutes after that; `python -m "
+                    f"include.deployment unlock` releases it after {ALIVE_SECONDS} seconds. "
+                    "Production is as it was."
                 )
         self._renewed = began
         renewing = threading.Thread(target=self._keep_renewing, daemon=True)
@@ -228,7 +228,7 @@ class Book:
 
     def _keep_renewing(self) -> None:
         while not self._ended.is_set() and not self._lost.is_set():
-            # One that fails is tried again; the right lasts for several of them.
+            # A renewal that fails is tried again; the lock outlasts several failures.
             with suppress(SnowflakeError, WarehouseUnreachableError), self._cursor() as cursor:
                 while not self._ended.wait(RENEW_SECONDS) and not self._lost.is_set():
                     self._renew(cursor)
@@ -246,34 +246,34 @@ class Book:
             self._lost.set()
 
     def still_alone(self) -> None:
-        """Renew the right.
+        """Renew the lock.
 
         Raises:
-            LostError: somebody else has it by now.
+            LostError: another deployment has it by now.
         """
         with self._cursor() as cursor:
             self._renew(cursor)
         self.check()
 
     def check(self) -> None:
-        """Say so if the right is known to be lost; asks nobody, so it can be called often.
+        """Raise an error if the lock is known to be lost; cheap, as it runs no statement.
 
         Raises:
-            LostError: somebody else has it, or may take it, as it could not be renewed for so long.
+            LostError: another deployment has it, or may take it, as it was not renewed for so long.
         """
         if self._lost.is_set():
             raise LostError(
-                "Another deployment took over, as this one was silent for too long, or was "
-                "told to by `unlock`. Look at `python -m include.deployment status`."
+                "Another deployment took over or may do so: this one was silent for too long, or "
+                "`unlock` released its lock. Look at `python -m include.deployment status`."
             )
         if self._renewed is not None and time.monotonic() - self._renewed > GIVE_UP_SECONDS:
             raise LostError(
-                f"The warehouse did not answer for {GIVE_UP_SECONDS} seconds, so that another "
+                f"The warehouse did not answer for {GIVE_UP_SECONDS} seconds, so another "
                 "deployment may take over. Look at `python -m include.deployment status`."
             )
 
     def holder(self) -> Holder | None:
-        """Which deployment goes on; None if none does."""
+        """The deployment in progress; None if there is none."""
         with self._cursor() as cursor:
             cursor.execute(
                 f"select holder, who, datediff(second, renewed_at, sysdate()) from {LOCK}"
@@ -286,10 +286,10 @@ class Book:
         return Holder(str(row[0]), str(row[1]), since, int(row[2]))
 
     def unlock(self, *, force: bool = False) -> Holder | None:
-        """Take the right away from whoever has it; gives the deployment that had it.
+        """Release the lock, whoever has it; returns the deployment that had it.
 
         Args:
-            force: also from one that is alive.
+            force: also if that deployment is alive.
 
         Raises:
             DeploymentError: it is alive.
@@ -301,13 +301,13 @@ class Book:
             if held:
                 raise DeploymentError(
                     f"{held}, so it is alive: wait for it, or end it where it runs. `unlock "
-                    "--force` takes its right away all the same: it then ends its dbt and changes "
+                    "--force` releases its lock all the same: it then ends its dbt and changes "
                     "nothing more."
                 )
         return held
 
     def _release(self, holder: str, silent: int = 0) -> bool:
-        """Take the right away if nothing was heard for so many seconds; whether that was done."""
+        """Release a lock not renewed for so many seconds; returns whether it was released."""
         with self._cursor() as cursor:
             cursor.execute(
                 f"update {LOCK} set holder = null where holder = %(holder)s"
@@ -339,7 +339,7 @@ class Book:
         with self._cursor() as cursor:
             cursor.execute(f"delete from {PAUSED}")
 
-    # -- the book -----------------------------------------------------------------------------
+    # -- the ledger ---------------------------------------------------------------------------
 
     def begin(
         self, kind: Kind, sha: str | None, build_id: str | None, replaced_id: str | None
@@ -368,15 +368,15 @@ class Book:
             )
 
     def at(self, step: str) -> None:
-        """Enter how far it is."""
+        """Record which step the deployment has reached."""
         self.step = step
         self._set("step = %(step)s", {"step": step})
 
     def about_to_swap(self, state: Mapping[str, str], replaced: Mapping[str, str]) -> None:
-        """Enter the last change of each table that becomes production's, and of those replaced.
+        """Record the last change of each table in the new database and in the replaced one.
 
-        Whoever is killed at the swap cannot enter it afterwards, and by the time that the next
-        command looks, both may have been written to.
+        A deployment that is killed at the swap cannot record it afterwards, and by the time the
+        next command looks, both may have been written to.
         """
         self._set(
             "state = %(state)s, replaced_state = %(replaced)s",

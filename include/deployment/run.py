@@ -45,8 +45,8 @@ class Wanted:
         domains: those to build; all that have their sources if none is named.
         accepted: marts that may be empty, or differ from production as much as they like.
         despite_changes: swap although production was written to since it was copied.
-        accept_grants: swap although grants that nobody has declared change with it.
-        discard_left_behind: replace the last production although rows were committed to it after
+        accept_grants: swap even if that changes grants that nobody has declared.
+        discard_left_behind: replace the last production even if rows were committed to it after
             it had been swapped out.
         again: build again what production is built from already.
     """
@@ -129,7 +129,7 @@ def _deploy_alone(
     project = dbt.Dbt(settings, _folder(settings, book.deployment_id), book.check)
     with _entered(book):
         counts = _deploy(wanted, settings, own, book, build, project, pipelines, say)
-    # Production is the new one from here on. Whoever has taken over does the rest.
+    # Production is the new one from here on. If another deployment took over, it does the rest.
     book.check()
     left = _keep_artifacts(settings, sha, project.folder)
     book.end("deployed", left, row_counts=counts)
@@ -152,7 +152,7 @@ def _deploy(
     pipelines: Pipelines,
     say: Say,
 ) -> dict[str, int]:
-    """Everything up to the swap; gives the rows of each mart."""
+    """Do everything up to the swap; returns the row count of each mart."""
     book.at("grants")
     with _cursor(settings, book) as cursor:
         _check_grants(cursor, wanted, say)
@@ -234,7 +234,7 @@ def _deploy(
         except LostError:
             raise
         except DeploymentError:
-            # What was not swapped is nothing to swap by hand either.
+            # Mark it as incomplete, so that nobody swaps it by hand either.
             databases.mark(cursor, build)
             raise
         say(f"Swapped {PRODUCTION} with {STAGING}")
@@ -243,7 +243,7 @@ def _deploy(
 
 
 def _check_grants(cursor: SnowflakeCursor, wanted: Wanted, say: Say) -> None:
-    """Refuse what a swap would do to grants that nobody has declared, or say it."""
+    """Refuse a swap that would change undeclared grants; if that is accepted, list them."""
     if not (found := grants.foreign(cursor)):
         return
     each = "; ".join(found)
@@ -259,17 +259,17 @@ def _check_grants(cursor: SnowflakeCursor, wanted: Wanted, say: Say) -> None:
 
 
 def _check_public(cursor: SnowflakeCursor) -> None:
-    """Refuse a swap that would take along what is in the one schema that no model is in."""
+    """Refuse a swap that would move what is in PUBLIC, the one schema without models."""
     if found := databases.in_public(cursor, PRODUCTION) + databases.in_public(cursor, STAGING):
         raise DeploymentError(
-            f"The schema PUBLIC belongs to no model, is not copied, and would change places unseen "
-            f"with the swap, and it holds {listed(found)}: move that to another schema or another "
+            f"The schema PUBLIC belongs to no model and is not copied, so the swap would exchange "
+            f"it unnoticed. It holds {listed(found)}: move that to another schema or another "
             "database, or drop it. Production is as it was."
         )
 
 
 def _check_replaced(cursor: SnowflakeCursor, book: Book) -> None:
-    """Refuse to replace what was committed to the last production after it had been swapped out."""
+    """Refuse to replace rows that were committed to the last production after its swap."""
     last = next((one for one in book.latest() if one.status == "deployed"), None)
     there = databases.build_of(cursor, STAGING)
     if last is None or (there.deployment_id if there else None) != last.replaced_id:
@@ -452,7 +452,7 @@ def _cursor(settings: ConnectionSettings, book: Book) -> Iterator[SnowflakeCurso
 
 
 def _only_while_alone(book: Book) -> type[SnowflakeCursor]:
-    """A cursor that runs no statement any more once the right is known to be lost."""
+    """A cursor that refuses every statement once the lock is known to be lost."""
 
     class Cursor(SnowflakeCursor):
         def execute(self, *arguments: Any, **named: Any) -> Any:
@@ -468,7 +468,7 @@ def _entered(book: Book) -> Iterator[None]:
     try:
         yield
     except DeploymentError as error:
-        # Of one that has swapped, whoever took over enters what became of it.
+        # If this deployment has swapped and lost its lock, whoever took over records its result.
         if not (isinstance(error, LostError) and book.step in {"compare", "artifacts"}):
             book.end("failed", str(error))
         raise

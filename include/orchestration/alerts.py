@@ -1,4 +1,4 @@
-"""Messages to Slack about runs: failed, late, silent, well again, rows rejected or late, budget.
+"""Messages to Slack: runs failed, late, silent or well again; rows rejected or late; budget.
 
 One Airflow connection decides where they go; without it nothing is said. A message is an extra: it
 never changes how a task or a run ends, and holds nobody up for longer than a few seconds. It names
@@ -118,12 +118,12 @@ def rows_rejected(
 
 
 def source_differs(context: Any, domain: str, found: Mapping[str, Sequence[str]]) -> None:
-    """Tell that a database and its raw table were not the same; nothing if they are.
+    """Say that a database and its raw table differed; send nothing if they did not.
 
     Args:
         context: the context of the task that tells.
         domain: the domain that was loaded.
-        found: lines by source, without a value.
+        found: lines by source; they contain no values.
     """
     _quietly("differs", _tell_differs, context, domain, found)
 

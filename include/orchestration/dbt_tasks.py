@@ -117,8 +117,8 @@ def dbt_task_group(
                 "DBT_LOG_PATH": "logs",
                 # A test that also reads what another DAG builds runs there, where all of it is.
                 "DBT_INDIRECT_SELECTION": "buildable",
-                # Their inputs are constants: they say the same until the code changes, and are run
-                # then, by pull requests and deployments.
+                # Unit tests have constant inputs, so their results change only with the code.
+                # Pull requests and deployments run them then.
                 "DBT_EXCLUDE_RESOURCE_TYPES": "unit_test",
             },
         ),
@@ -148,7 +148,7 @@ def dbt_task_group(
         ),
     )
     producer = group.tasks_map[PRODUCER_WATCHER_TASK_ID]
-    # Cosmos makes it and lets nobody choose its class.
+    # Cosmos creates this task itself and has no option for its class.
     producer.__class__ = DbtBuildOperator
     producer.trigger_rule = TriggerRule.NONE_FAILED
     nodes = [task for task in group.tasks_map.values() if isinstance(task, DbtNodeSensor)]
@@ -206,7 +206,7 @@ def dbt_task_group(
 
 
 def _invocation_mode() -> InvocationMode:
-    """Where dbt runs: in the process of a headless run, which has imported it, else in its own."""
+    """Where dbt runs: in a headless run's process, which has imported it; else in a new one."""
     return InvocationMode.DBT_RUNNER if is_headless() else InvocationMode.SUBPROCESS
 
 

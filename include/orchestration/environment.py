@@ -39,7 +39,7 @@ AIRFLOW_USER = "admin"
 AIRFLOW_HOSTS = "FIRN_AIRFLOW_HOSTS"
 
 SQLITE_WAIT_SECONDS = 60
-"""How long a process waits for another's write to Airflow's database before it gives up."""
+"""How long a process waits for another's lock on Airflow's database before it gives up."""
 
 HEADLESS = "FIRN_HEADLESS"
 """Set to 1 for a single run without scheduler and triggerer; see ``is_headless``."""
@@ -89,7 +89,7 @@ def airflow_port() -> int:
 
 
 def airflow_hosts() -> frozenset[str]:
-    """Host names that Airflow's page answers to: this machine's own, and ``$FIRN_AIRFLOW_HOSTS``.
+    """Host names that Airflow answers to: the local ones, and those in ``$FIRN_AIRFLOW_HOSTS``.
 
     Raises:
         ValueError: the variable holds something that is not a host name.
@@ -105,7 +105,7 @@ def airflow_hosts() -> frozenset[str]:
 
 
 def airflow_passwords(variables: Mapping[str, str] = os.environ) -> Path:
-    """The file of the password that Airflow makes for ``AIRFLOW_USER``."""
+    """The file that holds the password Airflow generates for ``AIRFLOW_USER``."""
     return airflow_home(variables) / "passwords.json"
 
 
@@ -261,7 +261,7 @@ def shared_secret(file: Path) -> str:
     """A random secret of this Airflow home, made once; Airflow's processes must share it.
 
     Raises:
-        ValueError: it cannot be kept there, or the file holds none.
+        ValueError: the file cannot be written or read, or it holds no secret.
     """
     try:
         make_once(file, lambda: secrets.token_urlsafe(32).encode())

@@ -163,9 +163,9 @@ def _beginning(run_after: datetime) -> datetime:
 def ingest(domain: str, sources: Sequence[str] | None = None) -> TaskGroup:
     """Load what has landed for a domain: per declared source wait, then load.
 
-    A source in a database is not waited for: its task extracts what has changed, or of a run that
-    rebuilds, everything or the range, and loads that. When it is due it also compares source and
-    raw, and loads what differs.
+    A source in a database is not waited for: its task extracts what has changed and loads that. A
+    run that rebuilds extracts everything, or the range. When a comparison is due, the task also
+    compares source and raw, and loads what differs.
 
     A refused file does not hold back the rest: the task ``refused`` fails with its reason, and so
     the run ends as failed, after everything else has gone on.
@@ -342,7 +342,7 @@ def _finish(domain: str, source: str, splits: Any, settled: Any) -> Counts:
 
 @task(trigger_rule=TriggerRule.ALL_DONE, retries=0)
 def _refused(domain: str, sources: list[str], loaded: Any) -> None:
-    """Tell of rejected rows and of what a comparison has found; fail with what was refused.
+    """Report rejected rows and the differences that a comparison found; fail on refused files.
 
     After everything else was loaded, so that one message and one failure say it all.
     """

@@ -1,6 +1,6 @@
-"""Airflow on this machine: made ready, started, stopped.
+"""Prepares, starts and stops Airflow on this machine.
 
-What was started is noted in files, one per program, so that any later command finds it.
+Each program that is started gets a PID file, so that any later command can find it.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ COMPONENTS: dict[str, list[str]] = {
     "triggerer": ["triggerer", "--skip-serve-logs"],
 }
 SUPERVISOR = "supervisor"
-"""Starts components again; see `include.orchestration.supervisor`."""
+"""Restarts components that have ended; see `include.orchestration.supervisor`."""
 
 START_SECONDS = 180
 STOP_SECONDS = 30
@@ -95,7 +95,8 @@ def start(variables: Mapping[str, str]) -> str:
     _passwords(variables)
     prepare(variables)
     if _missing(variables):
-        # It would start them a second time; what it has started until it ended is there.
+        # A running supervisor would start them a second time. It may have started some before it
+        # ended, so the loop below looks again.
         _stop_supervisor(variables)
     for name in _missing(variables):
         end_left_behind(name, variables)
@@ -121,7 +122,7 @@ def start(variables: Mapping[str, str]) -> str:
 
 
 def password(variables: Mapping[str, str]) -> str:
-    """What ``AIRFLOW_USER`` logs in with; the API server has made it when it started.
+    """The password of ``AIRFLOW_USER``; the API server generates it at its first start.
 
     Raises:
         LocalAirflowError: there is no password yet.
@@ -160,12 +161,12 @@ def _missing(variables: Mapping[str, str]) -> list[str]:
 
 
 def runs(variables: Mapping[str, str]) -> bool:
-    """Whether any of Airflow runs, or will be started again in a moment."""
+    """Whether a part of Airflow is running, or the supervisor that would restart it."""
     return any(is_running(name, variables) for name in (*COMPONENTS, SUPERVISOR))
 
 
 def was_started(variables: Mapping[str, str]) -> bool:
-    """Whether ``start`` was called and ``stop`` was not."""
+    """Whether ``start`` was called, and ``stop`` was not called since."""
     return any(pid_file(name, variables).exists() for name in (*COMPONENTS, SUPERVISOR))
 
 
@@ -177,13 +178,13 @@ def start_component(
     Args:
         name: which one.
         variables: its environment.
-        again: keep the log of the one that has ended, which says why.
+        again: append to the log of the process that has ended, as it says why.
     """
     return _start(name, [*_airflow(), *COMPONENTS[name]], variables, again=again)
 
 
 def process(component: str, variables: Mapping[str, str]) -> psutil.Process | None:
-    """The component's process if it is still the one that was started."""
+    """The component's process, if the one that was started is still running."""
     try:
         pid, created = _noted(component, variables)
         found = psutil.Process(pid)
@@ -195,19 +196,19 @@ def process(component: str, variables: Mapping[str, str]) -> psutil.Process | No
 
 
 def left_behind(component: str, variables: Mapping[str, str]) -> set[psutil.Process]:
-    """What a component that has ended has left running: workers, and what they started."""
+    """The processes that an ended component left running: workers, and their children."""
     try:
         pid, created = _noted(component, variables)
         leader = psutil.Process(pid)
         if leader.status() != psutil.STATUS_ZOMBIE or abs(leader.create_time() - created) >= 1:
-            return set()  # It runs, or its number is another's now.
+            return set()  # It is running, or another process has its PID now.
     except (FileNotFoundError, ValueError):
         return set()
     except psutil.NoSuchProcess:
         pass
     family = set()
     for one in psutil.process_iter():
-        # Each component was started in a session of its own, which bears its number.
+        # Each component was started in a session of its own, whose id is the component's PID.
         with suppress(psutil.NoSuchProcess, ProcessLookupError):
             if os.getsid(one.pid) == pid and one.pid != pid and one.create_time() >= created - 1:
                 family |= {one, *one.children(recursive=True)}
@@ -215,8 +216,8 @@ def left_behind(component: str, variables: Mapping[str, str]) -> set[psutil.Proc
 
 
 def end_left_behind(component: str, variables: Mapping[str, str]) -> None:
-    """End what a component that has ended has left running."""
-    # A worker of a scheduler that was killed waits for work, and does not listen.
+    """End the processes that an ended component left running."""
+    # A worker whose scheduler was killed waits for work and does not react to SIGTERM.
     end(left_behind(component, variables), seconds=ORPHAN_SECONDS)
 
 
@@ -225,12 +226,12 @@ def end(
     first: Collection[psutil.Process] | None = None,
     seconds: float = STOP_SECONDS,
 ) -> None:
-    """Ask processes to end, kill those that do not, wait.
+    """Ask processes to end, kill those that do not, and wait until they are gone.
 
     Args:
         family: all of them.
-        first: those that are asked, and end the others; all of them if not given.
-        seconds: how long they are given.
+        first: those that are asked and that end the others; all of them if not given.
+        seconds: how long they have before they are killed.
     """
     for one in family if first is None else first:
         _signal(one, signal.SIGTERM)
@@ -241,8 +242,8 @@ def end(
 
 
 def health(variables: Mapping[str, str]) -> dict[str, str | None]:
-    """What the API server says of each component and of the database; nothing if it is silent."""
-    # Not urllib: this address must not be looked for behind the machine's proxy.
+    """The API server's status of each component and the database; empty if it does not answer."""
+    # Not urllib, which would send this request to the machine's proxy.
     page = HTTPConnection(LOOPBACK, int(variables["AIRFLOW__API__PORT"]), timeout=5)
     try:
         page.request("GET", "/api/v2/monitor/health")
@@ -259,17 +260,17 @@ def health(variables: Mapping[str, str]) -> dict[str, str | None]:
 
 
 def log_file(component: str, variables: Mapping[str, str]) -> Path:
-    """What a component has said."""
+    """The log of a component."""
     return firn_home(variables) / "logs" / f"airflow-{component}.log"
 
 
 def pid_file(component: str, variables: Mapping[str, str]) -> Path:
-    """Number and start of a component's process."""
+    """The file that holds PID and start time of a component's process."""
     return firn_home(variables) / "run" / f"airflow-{component}.pid"
 
 
 def parts_file(variables: Mapping[str, str]) -> Path:
-    """What the supervisor knows of components that have ended."""
+    """The file in which the supervisor records the components that have ended."""
     return firn_home(variables) / "run" / "airflow-parts.json"
 
 
@@ -292,14 +293,14 @@ def _start(
     try:
         note.write_text(f"{started.pid} {psutil.Process(started.pid).create_time()}\n")
     except OSError:
-        # Nobody would find it again.
+        # Without a PID file no later command could find the process.
         started.kill()
         raise
     return started
 
 
 def _stop_supervisor(variables: Mapping[str, str]) -> list[str]:
-    """It ends alone: components go on. Returns its name if it ran."""
+    """End the supervisor alone; components keep running. Returns its name if it was running."""
     found = process(SUPERVISOR, variables)
     end([found] if found else [])
     pid_file(SUPERVISOR, variables).unlink(missing_ok=True)
@@ -307,7 +308,7 @@ def _stop_supervisor(variables: Mapping[str, str]) -> list[str]:
 
 
 def _passwords(variables: Mapping[str, str]) -> dict[str, str]:
-    """The API server's passwords by user; none before its first start."""
+    """The API server's passwords by user; empty before its first start."""
     try:
         found = json.loads(airflow_passwords(variables).read_text(encoding="utf-8") or "{}")
     except FileNotFoundError:

@@ -1,7 +1,7 @@
-"""Who gets to Airflow on this machine: whoever has its password, by an address of this machine.
+"""The login of Airflow on this machine: it takes a password, and answers to known host names only.
 
-The API server loads this where ``AIRFLOW__CORE__AUTH_MANAGER`` names it: under ``make up`` and in
-the containers of development.
+The API server loads this module when ``AIRFLOW__CORE__AUTH_MANAGER`` names it: under ``make up``
+and in the development containers.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ FOREIGN_ORIGIN = "A page of another site sent this request: open Airflow's own p
 
 
 class LocalAuthManager(SimpleAuthManager):
-    """Airflow's simple login. Its password is made once and stays in a file of this user alone."""
+    """Airflow's simple login. Its password is made once, in a file that only this user can read."""
 
     def init(self) -> None:
-        """Airflow's own, but that nobody else can read what it writes."""
+        """Do what Airflow does, but let nobody else read the file that it writes."""
         file = Path(self.get_generated_password_file())
         file.touch(mode=0o600)
         file.chmod(0o600)
@@ -39,19 +39,20 @@ class LocalAuthManager(SimpleAuthManager):
 
     @staticmethod
     def _print_output(output: str) -> None:
-        """Airflow would write the new password into the log, which is kept."""
+        """Print nothing: Airflow would write the new password into its log, which is kept."""
 
     def get_fastapi_middlewares(self) -> list[tuple[Any, dict[str, Any]]]:
-        """Look at where a request comes from before anything else reads it."""
+        """Add a check of where a request comes from, before anything else reads it."""
         return [*super().get_fastapi_middlewares(), (OwnPagesOnly, {"hosts": airflow_hosts()})]
 
 
 class OwnPagesOnly:
-    """Refuses what a browser sends here on behalf of another site.
+    """Refuses requests that a browser sends on behalf of another site.
 
-    The address 127.0.0.1 does not keep such requests out. A site can let its own name stand for it,
-    and is then Airflow's page to the browser: the Host header tells. Or it posts a form to it, and
-    the browser adds the cookie of whoever is logged in: the Origin header tells.
+    Listening on 127.0.0.1 does not keep such requests out. A site can make its own name resolve to
+    127.0.0.1, so that the browser takes Airflow for a part of that site: the Host header shows it.
+    Or a site posts a form to Airflow, and the browser adds the cookie of whoever is logged in: the
+    Origin header shows it.
     """
 
     def __init__(self, app: ASGIApp, hosts: Collection[str]) -> None:

@@ -65,7 +65,7 @@ def manifest_path(variables: Mapping[str, str] = os.environ) -> Path:
 
 
 def read_manifest(path: Path) -> Mapping[str, Any]:
-    """The content of a manifest, read once by each process until it is written anew.
+    """The content of a manifest; each process reads it once, and again when the file changes.
 
     Raises:
         FileNotFoundError: it has not been written; the message says how to.

@@ -1,11 +1,11 @@
 """Single runs of DAGs through Airflow, without a scheduler.
 
-Each run does what ``airflow dags test`` does, and writes down how each task ended. DAG files render
-for it with the dbt producer before the models' tasks (see ``dbt_task_group``).
+Each run does what ``airflow dags test`` does, and records how each task ended. For such a run, DAG
+files place the dbt producer before the models' tasks (see ``dbt_task_group``).
 
-Airflow, Cosmos, dbt and the connector take longer to import than a small pipeline takes to run. So
-one process imports them once and forks for every run. It lives as long as the program that asked
-for the first run, or until a run asks for another environment.
+Importing Airflow, Cosmos, dbt and the connector takes longer than running a small pipeline. So one
+process imports them once and forks for every run. It lives as long as the program that asked for
+the first run, or until a run asks for another environment.
 """
 
 from __future__ import annotations
@@ -157,7 +157,7 @@ def run_dag(
 
 
 _running: dict[str, subprocess.Popen[str]] = {}
-"""The one process that waits for runs, under the environment it was started with."""
+"""The one process that waits for runs; its key is the environment it was started with."""
 
 
 def _runner(variables: Mapping[str, str], log: Path) -> subprocess.Popen[str]:
@@ -165,7 +165,7 @@ def _runner(variables: Mapping[str, str], log: Path) -> subprocess.Popen[str]:
 
     Args:
         variables: its environment.
-        log: where it prints until its first run begins, such as why it cannot start.
+        log: where it prints until its first run begins, for example why it cannot start.
     """
     environment = json.dumps(sorted(variables.items()))
     if (known := _running.get(environment)) and known.poll() is None:
@@ -180,8 +180,8 @@ def _runner(variables: Mapping[str, str], log: Path) -> subprocess.Popen[str]:
             stdout=subprocess.PIPE,
             stderr=output,
             text=True,
-            # Ctrl-C in the terminal is for this program, which ends the run: Airflow would take it
-            # for the failure of a task and go on with the next one.
+            # Ctrl-C in the terminal is meant for this program, which then ends the run. Airflow
+            # would treat it as the failure of one task and continue with the next one.
             start_new_session=True,
         )
     return _running[environment]
@@ -196,14 +196,14 @@ def close() -> None:
 
 def _send(process: subprocess.Popen[str], request: Mapping[str, Any]) -> None:
     stdin = cast("TextIO", process.stdin)
-    # A process that could not start has said why in the log.
+    # If the process could not start, the log says why.
     with suppress(BrokenPipeError):
         stdin.write(json.dumps(request) + "\n")
         stdin.flush()
 
 
 def _answered(process: subprocess.Popen[str]) -> bool:
-    """Whether the run has ended, after a moment's wait."""
+    """Whether the run has ended; waits for a moment."""
     stdout = cast("TextIO", process.stdout)
     readable, _, _ = select.select([stdout], [], [], POLL_SECONDS)
     if readable:
@@ -225,7 +225,7 @@ def _terminate(process: subprocess.Popen[str]) -> None:
 def _end(process: psutil.Process) -> None:
     """End a process and what it started.
 
-    A run is asked first, and seldom listens: Airflow waits for the end of its task.
+    A run is asked to end before it is killed. It seldom does, because Airflow waits for its task.
     """
     family = [process, *process.children(recursive=True)]
     for one in family:
@@ -267,17 +267,17 @@ PRELOADED = (
 
 
 def _serve() -> None:
-    """Fork for each request on standard input; say on standard output when its run has ended."""
+    """Fork for each request on standard input; report on standard output when the run has ended."""
     hide_secrets_in_process()
     answers = os.fdopen(os.dup(1), "w")
-    # What an import prints must not be taken for an answer.
+    # Standard output carries answers, so anything that an import prints goes to standard error.
     os.dup2(2, 1)
     logging.getLogger("airflow.task").setLevel(logging.INFO)
     for module in PRELOADED:
         importlib.import_module(module)
     _build_api()
     dags, unreadable = _read_dags()
-    # What the collector touched would no longer be shared with the runs.
+    # Memory pages that the garbage collector touches are no longer shared with the runs.
     gc.freeze()
     for line in sys.stdin:
         child = os.fork()
@@ -289,12 +289,12 @@ def _serve() -> None:
 
 
 def _wait_for(child: int, log: Path) -> None:
-    """Wait for the end of a run, or end it with the program that asked for it."""
+    """Wait for the end of a run; end it if the program that asked for it ends."""
     while True:
         ended, status = os.waitpid(child, os.WNOHANG)
         if ended:
             break
-        # Nothing is asked for during a run, so what can be read is the end of the program.
+        # No request comes during a run. So if standard input is readable, the program has ended.
         if select.select([sys.stdin], [], [], POLL_SECONDS)[0]:
             _end(psutil.Process(child))
             sys.exit(1)
@@ -304,7 +304,7 @@ def _wait_for(child: int, log: Path) -> None:
 
 
 def _build_api() -> None:
-    """Build the API that tasks talk to: its routes are made at its first request, in seconds."""
+    """Build the API that tasks talk to: its first request would otherwise take seconds."""
     import httpx
     from airflow.sdk.execution_time.supervisor import in_process_api_server
 
@@ -317,7 +317,7 @@ def _build_api() -> None:
 
 
 def _read_dags() -> tuple[dict[str, DAG], dict[str, str]]:
-    """Every DAG that can be read, and by file what is wrong with the others."""
+    """Every DAG that can be read, and for each other file why it cannot be."""
     from airflow.dag_processing.bundles.manager import DagBundlesManager
     from airflow.dag_processing.dagbag import BundleDagBag
 
@@ -352,7 +352,7 @@ def _run_and_exit(
     finally:
         sys.stdout.flush()
         sys.stderr.flush()
-        # Without what the parent has registered for its own end.
+        # Skip the exit handlers that the parent has registered for its own end.
         os._exit(code)
 
 

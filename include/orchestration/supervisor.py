@@ -1,8 +1,8 @@
-"""Starts components of Airflow again that have ended, and says how each of them is.
+"""Restarts components of Airflow that have ended, and reports the state of each.
 
-``python -m include.orchestration.supervisor`` is started by ``make up`` once Airflow is healthy,
-and ended by ``make down``. It looks at the notes of components, whoever started them, and so may
-itself be killed and started anew.
+``make up`` starts ``python -m include.orchestration.supervisor`` once Airflow is healthy, and
+``make down`` ends it. It finds components by their PID files, whoever started them. So it can be
+killed and started again itself.
 """
 
 from __future__ import annotations
@@ -29,31 +29,31 @@ if TYPE_CHECKING:
     from include.warehouse.connection import ConnectionSettings
 
 QUICK_SECONDS = 60.0
-"""A component that ends sooner after its start has ended for a reason that may well last."""
+"""If a component ends sooner than this after its start, the reason may well persist."""
 
 DELAYS = (1.0, 2.0, 4.0, 8.0)
-"""Seconds before it is started after its first quick end in a row, its second, and so on.
+"""Seconds until it is restarted after the first quick end in a row, the second, and so on.
 
-After an end that was not quick it is the first of them.
+After an end that was not quick, the first of these delays applies.
 """
 
 LOOK_SECONDS = 0.5
 NEWS_SECONDS = 24 * 3600.0
-"""How long doctor and report mention that a component ended and was started again."""
+"""How long doctor and report mention that a component ended and was restarted."""
 
 Level = Literal["good", "note", "bad"]
 
 
 @dataclass
 class Part:
-    """A component, and when it is started again.
+    """A component, and when it is due to be restarted.
 
     Attributes:
         ended: how often it has ended.
-        ended_at: the last time, in seconds since 1970; None if it has not.
+        ended_at: when it last ended, in seconds since 1970; None if it has not.
         quick: how often in a row it has ended soon after its start.
-        due: when it is started again; None while it runs, and when it has been given up.
-        given_up: whether it is not started again.
+        due: when it is restarted; None while it is running, and after it was given up.
+        given_up: whether it is no longer restarted.
     """
 
     ended: int = 0
@@ -63,7 +63,7 @@ class Part:
     given_up: bool = False
 
     def has_ended(self, now: float, lived: float) -> None:
-        """Decide on when it is started again, if at all."""
+        """Record an end, and decide when to restart the component, if at all."""
         self.ended, self.ended_at = self.ended + 1, now
         self.quick = self.quick + 1 if lived < QUICK_SECONDS else 0
         self.given_up = self.quick > len(DELAYS)
@@ -77,7 +77,7 @@ class Part:
 
 @dataclass
 class Supervisor:
-    """Looks after components until it is told to stop; they go on after it."""
+    """Watches components until it is told to stop; they keep running after that."""
 
     variables: Mapping[str, str]
     parts: dict[str, Part] = field(default_factory=lambda: {name: Part() for name in COMPONENTS})
@@ -86,7 +86,7 @@ class Supervisor:
     _began: dict[str, float] = field(default_factory=dict)
 
     def run(self) -> None:
-        """Look at each component, over and over."""
+        """Check each component again and again."""
         while not self.stopping.wait(LOOK_SECONDS):
             for name, part in self.parts.items():
                 before = (part.ended, part.due)
@@ -96,7 +96,7 @@ class Supervisor:
 
     def _look(self, name: str, part: Part, now: float) -> None:
         if child := self._children.get(name):
-            child.poll()  # Else it would stay as a zombie.
+            child.poll()  # Otherwise a child that has ended would remain a zombie.
         if found := local_airflow.process(name, self.variables):
             self._began[name], part.due = found.create_time(), None
         elif part.due is None and not part.given_up:
@@ -127,7 +127,7 @@ class Supervisor:
     def _remember(self) -> None:
         file = local_airflow.parts_file(self.variables)
         known = {name: vars(part) for name, part in self.parts.items() if part.ended}
-        # On a full disk the components matter more.
+        # If the disk is full, keeping the components running matters more than this file.
         with suppress(OSError):
             new = file.with_suffix(".new")
             new.write_text(json.dumps(known), encoding="utf-8")
@@ -135,7 +135,7 @@ class Supervisor:
 
 
 def given_up(name: str, log: Path) -> str:
-    """That a component is not started again, and what to do."""
+    """A sentence that says that a component is not started again, and what to do."""
     return (
         f"Airflow's {name} ended {len(DELAYS) + 1} times in a row within {QUICK_SECONDS:.0f} "
         f"seconds of its start and is not started again: read the end of {log}, then run make up."
@@ -143,7 +143,7 @@ def given_up(name: str, log: Path) -> str:
 
 
 def how_it_is(settings: ConnectionSettings) -> list[tuple[Level, str]]:
-    """A sentence for each thing to know of the Airflow of `make up`; none if it was not started."""
+    """What to know about the Airflow of `make up`, in sentences; empty if it was not started."""
     variables = settings.environment()
     if not local_airflow.was_started(variables):
         return []
@@ -156,10 +156,10 @@ def how_it_is(settings: ConnectionSettings) -> list[tuple[Level, str]]:
         return [("note", text)]
     found = _of_components(variables)
     if not local_airflow.is_running(SUPERVISOR, variables):
-        text = "Airflow's supervisor has ended, so nothing starts other parts again: run make up."
+        text = "Airflow's supervisor has ended, so a part that ends stays down: run make up."
         found.append(("bad", text))
     at = f"127.0.0.1:{variables['AIRFLOW__API__PORT']}"
-    return found or [("good", f"Airflow runs on {at}, and all its parts are well")]
+    return found or [("good", f"Airflow runs on {at}, and all its parts are healthy")]
 
 
 def _of_components(variables: Mapping[str, str]) -> list[tuple[Level, str]]:
@@ -175,7 +175,7 @@ def _of_components(variables: Mapping[str, str]) -> list[tuple[Level, str]]:
         if running is None:
             text = f"Airflow's {name} has ended; the end of {log} says why. "
             if supervised:
-                found.append(("note", f"{text}It is started again in a moment."))
+                found.append(("note", f"{text}It will be started again in a moment."))
             else:
                 found.append(("bad", f"{text}Run make up."))
             continue
@@ -210,7 +210,7 @@ def _remembered(variables: Mapping[str, str]) -> dict[str, Part]:
 
 
 def main() -> None:
-    """Look after the Airflow whose environment this process was given."""
+    """Watch the Airflow whose environment this process was given."""
     start_command()
     supervisor = Supervisor(dict(os.environ))
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -87,14 +87,14 @@ class DbtNodeTrigger(WatcherTrigger):  # type: ignore[misc]
 
 
 class DbtBuildOperator(DbtProducerWatcherOperator):  # type: ignore[misc]
-    """The task that runs ``dbt build`` and tells the tasks of the nodes what became of them."""
+    """The task that runs ``dbt build`` and reports each node's result to the node's task."""
 
     def _make_parse_callable(self) -> Callable[..., None]:
-        """Cosmos's reader of dbt's events, without those that dbt writes for debugging.
+        """Cosmos's reader of dbt's events, which here ignores debug events.
 
-        dbt in a process of its own does not print them. dbt in this process hands them over, and
-        Cosmos would push several results to Airflow for each node and test, which takes longer
-        than the statements of a small test do.
+        dbt in a process of its own does not print debug events. dbt in this process passes them
+        on, and Cosmos would push several results to Airflow for each node and test. That takes
+        longer than running the statements of a small test.
         """
         read = super()._make_parse_callable()
 

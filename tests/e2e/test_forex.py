@@ -1,6 +1,6 @@
 """The forex pipeline through real Airflow, on a real local warehouse of its own.
 
-The tests go on from one another, in this order: two deliveries, then a full refresh.
+Each test continues from the one before it: two deliveries, then a full refresh.
 """
 
 from __future__ import annotations

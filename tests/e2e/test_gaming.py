@@ -100,14 +100,14 @@ def test_purchases_then_spins_become_activity(pipeline: Pipeline) -> None:
     load_source(load_domain("gaming").source("spins_hourly"), settings=pipeline.settings)
     pipeline.sql("update RAW.META.COMPARISONS set compared_at = dateadd(hour, -2, compared_at)")
     with pipeline.operational().begin() as connection:
-        # Too late for the watermark by two days.
+        # A row that arrives two days too late for the watermark.
         late = dict.fromkeys(("timestamp", "created_at", "updated_at"), moment)
         spins = {"user_id": "ZZ99ZKF", "country": "US", "total_spins": 1234.5}
         connection.execute(gaming.SPINS.insert().values(**late, **spins))
     activity, told = pipeline.run_and_listen(ACTIVITY)
     assert activity.succeeded, "\n".join(activity.last_lines(40))
     assert set(activity.tasks.values()) == {"success"}
-    # The list still has the purchases, and this run has not brought them.
+    # The list still holds the rejected purchases, but this run did not bring them.
     (message,) = told
     assert message.splitlines()[:2] == [
         f":large_orange_circle: *Source and raw differ*: {ACTIVITY}",

@@ -1,6 +1,6 @@
 """The orders pipeline through real Airflow, on a real local warehouse of its own.
 
-The tests build on each other's warehouse in the order they stand in.
+The tests share one warehouse, and each builds on the test above it.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def test_the_first_run_builds_and_tests_everything(pipeline: Pipeline) -> None:
     kinds = Counter(node.kind for node in nodes.values())
     assert kinds["model"] >= 13
     assert kinds["test"] >= 100
-    # They are for pull requests and deployments.
+    # Pull requests and deployments run the unit tests.
     assert "unit_test" not in kinds
     tests = [node for node in nodes.values() if node.kind == "test"]
     assert {node.status for node in tests} == {"pass"}
@@ -155,11 +155,11 @@ def test_a_failing_test_turns_the_models_own_task_red_under_a_scheduler(
     pipeline: Pipeline, broken: None
 ) -> None:
     with scheduler(pipeline.variables) as airflow:
-        # The headless runs before have left the DAG without retries, until it is read again.
+        # The headless runs left a DAG without retries, until the DAG processor reads it again.
         for attempt in Retrying(stop=stop_after_delay(60), wait=wait_fixed(1), reraise=True):
             with attempt:
                 assert airflow.call(f"dags/{DAG}/tasks/{RED}")["retries"] > 0
-        # Switched on, it starts its run of the last four hours.
+        # Unpausing the DAG starts its run of the last four hours.
         airflow.unpause(DAG)
         states = states_once_red(airflow)
     assert {task: states[task] for task in GREEN} == dict.fromkeys(GREEN, "success")

@@ -67,7 +67,7 @@ def main() -> None:
 
         def next_one() -> None:
             # The killed one's lock holds until it is broken, or two minutes have passed.
-            with pytest.raises(DeploymentError, match=r"has gone on since .* last heard of"):
+            with pytest.raises(DeploymentError, match=r"in progress since .* last heard of"):
                 run.deploy(run.Wanted("0" * 40), get_settings())
             assert Book(get_settings()).unlock(force=True)
 

@@ -201,7 +201,7 @@ class TestOneAfterTheOther:
 
     @pytest.mark.campaign
     def test_no_row_is_lost_whenever_it_is_committed(self, settings, place, sql, monkeypatch):
-        """An open transaction is committed around a swap, and its row stays in production."""
+        """A transaction commits just before or after a swap, and its row stays in production."""
         sql("delete from ANALYTICS.INTERMEDIATE.INT_SMALL where id > 70")
         random = Random(campaign.SEED)  # noqa: S311
         book, real = Book(settings), Book.about_to_swap
@@ -312,7 +312,7 @@ class TestOneAfterTheOther:
             wanted = Wanted(SHAS[2], accepted=["mart_small"])
             assert said in refusal(lambda: deploy(wanted, settings))
         assert sql(HAS_ROW.format("ANALYTICS", 78)) == [(1,)]
-        # What was not swapped is nothing to swap by hand either.
+        # It is marked as incomplete, so that nobody swaps it by hand either.
         assert sql("select is_complete from ANALYTICS_STAGING.DEPLOYMENT.BUILD") == [(False,)]
         assert sql(READ.format("MART_SMALL_VIEW")) == [(2, 6)]
         assert sha_in_production(settings) == SHAS[1]
@@ -321,12 +321,12 @@ class TestOneAfterTheOther:
     def test_two_at_once(self, settings, sql):
         with Book(settings).alone():
             said = refusal(lambda: deploy(Wanted(SHAS[2]), settings))
-            assert "has gone on since" in said
+            assert "has been in progress since" in said
             assert "seconds ago: wait for it." in said
             alive = refusal(lambda: Book(settings).unlock())
             assert "seconds ago, so it is alive: wait for it, or end it where it runs." in alive
             assert "--force" in alive
-            # One that is dead was not heard of for longer than it takes to be heard of.
+            # A deployment whose lock was not renewed for this long counts as dead.
             sql("update RAW.META.DEPLOYMENT_LOCK set renewed_at = dateadd(second, -31, sysdate())")
             assert Book(settings).unlock()
             assert Book(settings).holder() is None
@@ -359,8 +359,10 @@ class TestOneAfterTheOther:
         monkeypatch.setattr(Dbt, "_run", run_dbt)
         assert "took over" in refusal(lambda: deploy(Wanted(SHAS[2]), settings))
         assert children
-        assert not psutil.wait_procs(children, timeout=0)[1], "dbt is gone when it is said"
-        # It was cloned, and not built.
+        assert not psutil.wait_procs(children, timeout=0)[1], (
+            "dbt has ended before the error is raised"
+        )
+        # The copy was made, and nothing was built in it.
         assert sql("select max(version) from ANALYTICS_STAGING.MART.MART_SMALL_VIEW") == [(2,)]
         assert sql(READ.format("MART_SMALL_VIEW")) == [(2, 6)]
         assert Book(settings).latest()[0].status == "failed"
@@ -437,7 +439,7 @@ class TestOneAfterTheOther:
         said = refusal(lambda: deploy(Wanted(SHAS[9]), settings))
         assert "committed there after the last swap (INTERMEDIATE.INT_SMALL)" in said
         assert "--discard-left-behind" in said
-        # That writes to production are accepted says nothing of these rows.
+        # Accepting writes to production does not mean accepting the loss of these rows.
         assert said == refusal(lambda: deploy(Wanted(SHAS[9], despite_changes=True), settings))
         assert sql(HAS_ROW.format("ANALYTICS_STAGING", 90)) == [(1,)]
         further = Wanted(SHAS[9], accepted=["mart_smal"], discard_left_behind=True)
@@ -448,7 +450,7 @@ class TestOneAfterTheOther:
         sql(f"create table {database}.PUBLIC.KEPT as select 1 as id")
         for action in (lambda: deploy(Wanted(SHAS[9]), settings), lambda: roll_back(settings)):
             said = refusal(action)
-            assert f"it holds {database}.PUBLIC.KEPT: move that to another schema" in said
+            assert f"It holds {database}.PUBLIC.KEPT: move that to another schema" in said
         sql(f"drop table {database}.PUBLIC.KEPT")
 
     def test_a_staging_database_that_was_dropped_is_made_again(self, settings, sql):

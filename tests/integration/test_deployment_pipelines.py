@@ -252,7 +252,7 @@ def test_what_a_killed_one_left_paused(settings, airflow, monkeypatch, capsys):
     monkeypatch.setattr(commands, "errors", Console(stderr=True, soft_wrap=True))
     commands.status()
     said = capsys.readouterr()
-    assert "Paused by a deployment: orders, watch. If none goes on, `unlock`" in said.out
+    assert "Paused by a deployment: orders, watch. If none is in progress, `unlock`" in said.out
     with pytest.raises(typer.Exit):
         commands.unlock()
     refused = capsys.readouterr().err
@@ -260,7 +260,7 @@ def test_what_a_killed_one_left_paused(settings, airflow, monkeypatch, capsys):
     assert airflow.running() == {"mail"}
     commands.unlock(force=True)
     said = capsys.readouterr().out
-    assert "gives way" in said
+    assert "Its lock is released." in said
     assert "Still paused by an earlier deployment: orders, watch" in said
     assert airflow.running() == ALL
     assert Book(settings).paused() == []

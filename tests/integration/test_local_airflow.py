@@ -1,4 +1,4 @@
-"""One real `make up`: who gets in, what a locked database does, and parts that are killed."""
+"""A real `make up`: who can log in, what a locked database does, and parts that are killed."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Up:
     Attributes:
         environment: what the command was given.
         said: what it printed.
-        client: asks this Airflow.
+        client: sends requests to this Airflow.
     """
 
     environment: dict[str, str]
@@ -59,7 +59,7 @@ class Up:
 
     @property
     def runs(self) -> int:
-        """How many runs there are, as the database says."""
+        """How many DAG runs the database holds."""
         file = Path(self.environment["FIRN_HOME"]) / "airflow" / "airflow.db"
         with closing(sqlite3.connect(file, timeout=60)) as connection:
             [(count,)] = connection.execute("select count(*) from dag_run").fetchall()
@@ -83,7 +83,7 @@ class Up:
         return {name: self.pid(name) for name in (*COMPONENTS, SUPERVISOR)}
 
     def family(self) -> set[psutil.Process]:
-        """Its parts and what they have started."""
+        """Its parts and all processes that they have started."""
         return {
             one
             for pid in self.pids().values()
@@ -92,7 +92,7 @@ class Up:
         }
 
     def doctor(self) -> tuple[int, str]:
-        """The exit code, and what it says of Airflow."""
+        """The exit code, and the lines about Airflow."""
         output = io.StringIO()
         with pytest.MonkeyPatch.context() as patch:
             for name, value in self.environment.items():
@@ -116,7 +116,7 @@ def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
         "FIRN_AIRFLOW_HOSTS": "airflow.internal",
         "FIRN_DEMO_SCALE": "0.01",
         "FIRN_USER": "test",
-        # Whatever somebody has set for another Airflow.
+        # As if somebody had set this for another Airflow; it must have no effect.
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
     }
     url = f"http://127.0.0.1:{port}"
@@ -133,7 +133,7 @@ def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
 
 @pytest.fixture(scope="module")
 def locked(up: Up) -> Iterator[tuple[dict[str, int | None], threading.Thread]]:
-    """Another process's hold on Airflow's database, which lasts while requests are refused."""
+    """A lock on Airflow's database that lasts while the tests of refused requests run."""
     before, held = up.pids(), threading.Event()
 
     def hold() -> None:
@@ -151,7 +151,7 @@ def locked(up: Up) -> Iterator[tuple[dict[str, int | None], threading.Thread]]:
     thread.join()
 
 
-# -- who gets in -----------------------------------------------------------------------------------
+# -- who can log in --------------------------------------------------------------------------------
 
 
 def test_up_prints_a_login_of_this_installation_that_nobody_else_can_read(up: Up) -> None:
@@ -167,7 +167,7 @@ def test_up_prints_a_login_of_this_installation_that_nobody_else_can_read(up: Up
 def test_every_part_listens_on_this_machine_alone(up: Up) -> None:
     listening = set()
     for one in up.family():
-        # Some of them come and go.
+        # Some of them end while this loop runs.
         with suppress(psutil.NoSuchProcess):
             listening |= {
                 connection.laddr.ip
@@ -190,7 +190,7 @@ def test_every_part_listens_on_this_machine_alone(up: Up) -> None:
         ({"Host": ""}, 403),
         ({"Origin": "http://evil.example"}, 403),
         ({"Origin": "null"}, 403),
-        # A page of another program of this machine.
+        # A page of another program on this machine.
         ({"Origin": "http://127.0.0.1:3000"}, 403),
     ],
     ids=lambda value: ",".join(map(": ".join, value.items())) if isinstance(value, dict) else None,
@@ -205,7 +205,7 @@ def test_without_the_login_or_from_elsewhere_nothing_is_read_and_nothing_started
     assert started.status_code == status
     assert up.runs == before
     if {"Host", "Origin"} & set(headers):
-        # Neither the page nor the part that tasks talk to.
+        # Neither the page nor the API that tasks talk to is open to it.
         assert up.client.get("/", headers=headers).status_code == 403
         assert up.client.get("/execution/health", headers=headers).status_code == 403
 
@@ -239,7 +239,7 @@ def test_a_login_gives_a_token_and_a_session_that_other_sites_cannot_use(
         (
             {"Authorization": f"Bearer {token}"},
             session | {"Origin": own},
-            # A name that was allowed, as of a tunnel's other end.
+            # A name that was allowed, such as that of a tunnel's other end.
             session | {"Host": "airflow.internal:9000", "Origin": "http://airflow.internal:9000"},
         ),
         start=1,
@@ -288,7 +288,7 @@ def test_a_browser_logs_in_and_a_form_of_another_site_changes_nothing(
         waiting(shown)
         assert browser.driver.get_cookie("_token")
         before = up.runs
-        # The cookie is sent: to the browser another port is the same site.
+        # The browser sends the cookie, because another port counts as the same site.
         browser.driver.get(f"http://127.0.0.1:{other.server_port}/")
         browser.run("document.forms[0].submit()")
 
@@ -352,7 +352,7 @@ def test_a_part_that_always_ends_is_given_up_and_doctor_and_report_say_so(
     assert pid
     os.kill(pid, signal.SIGKILL)
     pid = wait_for_another(up, "triggerer", pid)
-    # The first end is a quick one only if it came soon after make up.
+    # The first end counts as quick only if it came soon after make up.
     known = json.loads(local_airflow.parts_file(up.environment).read_text())
     seen = ""
     for end in range(known["triggerer"]["quick"] + 1, 6):
@@ -362,7 +362,7 @@ def test_a_part_that_always_ends_is_given_up_and_doctor_and_report_say_so(
         if end < 5:
             pid = wait_for_another(up, "triggerer", pid)
     assert "Airflow's triggerer has ended" in seen
-    assert "It is started again in a moment" in seen
+    assert "It will be started again in a moment" in seen
     sentence = (
         "Airflow's triggerer ended 5 times in a row within 60 seconds of its start and is not "
         "started again"
@@ -405,7 +405,7 @@ def test_up_starts_what_was_given_up_and_the_supervisor_if_that_was_killed(
     assert {name: after[name] for name in unchanged} == {name: before[name] for name in unchanged}
     code, text = up.doctor()
     assert code == 0, text
-    assert "all its parts are well" in text
+    assert "all its parts are healthy" in text
 
 
 def test_down_ends_all_of_it(up: Up) -> None:
@@ -415,5 +415,5 @@ def test_down_ends_all_of_it(up: Up) -> None:
     assert f"Stopped Airflow ({SUPERVISOR}, api-server" in down.stdout
     assert not [one for one in family if one.is_running()]
     assert "Airflow is not running: `make up` starts it" in up.doctor()[1]
-    # Its notes of killed parts are gone too.
+    # The PID files and the record of killed parts are gone too.
     assert not list((Path(up.environment["FIRN_HOME"]) / "run").glob("airflow-*"))

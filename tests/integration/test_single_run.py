@@ -95,7 +95,7 @@ def test_an_interrupted_run_ends_with_all_it_started(variables: dict[str, str]) 
 
     def interrupt(task: str) -> None:
         assert task == "first"
-        # Not what other tests of this process have started, such as a warehouse.
+        # Leaves out what other tests of this process have started, such as a warehouse.
         (runner,) = single_run._running.values()
         server = psutil.Process(runner.pid)
         family.extend([server, *server.children(recursive=True)])

@@ -387,7 +387,7 @@ class TestStop:
 
 
 class TestStart:
-    """`start` beside a supervisor; here a sleeping program stands for every part."""
+    """`start` while a supervisor is running; a sleeping program takes the place of each part."""
 
     @pytest.mark.parametrize("meanwhile", ["prepare", "_stop_supervisor"])
     def test_what_the_supervisor_has_started_meanwhile_is_not_started_twice(
@@ -422,7 +422,7 @@ class TestStart:
 
 
 class TestParts:
-    """When a component that has ended is started again."""
+    """When a component that has ended is restarted."""
 
     def test_each_quick_end_in_a_row_is_waited_for_longer_and_then_it_is_given_up(self) -> None:
         part, waits = Part(), []
