@@ -145,9 +145,9 @@ def tell_run_results(project: str, domain: str, **_: object) -> None:
                 seconds=round(node.seconds, 3),
                 message=_line(node.message) if node.failed else None,
             )
-        elif node.kind in {"test", "unit_test"} and node.status not in {"pass", "skipped"}:
+        elif node.kind == "test" and node.status not in {"pass", "skipped"}:
             event(
-                f"dbt.{node.kind}",
+                "dbt.test",
                 level="error" if node.failed else "warning",
                 domain=domain,
                 model=models.get(node.unique_id),
@@ -192,13 +192,11 @@ def tell_freshness(project: str, domain: str) -> None:
 
 def _models_of_tests(manifest: Mapping[str, Any]) -> dict[str, str]:
     """The model or source that each test is about."""
-    data_tests = {
+    return {
         test: owner.split(".")[-1]
         for owner, tests in tests_by_owner(manifest).items()
         for test in tests
     }
-    unit_tests = {one["unique_id"]: one["model"] for one in manifest["unit_tests"].values()}
-    return data_tests | unit_tests
 
 
 def _counts_rows(manifest: Mapping[str, Any], unique_id: str) -> bool:

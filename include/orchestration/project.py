@@ -58,10 +58,7 @@ class Project:
                 project.relations[unique_id] = node["relation_name"]
                 if node["config"]["materialized"] == "incremental":
                     project.incremental.add(unique_id)
-        owned = tests_by_owner(manifest)
-        for unit_test in manifest["unit_tests"].values():
-            owned.setdefault(unit_test["depends_on"]["nodes"][0], []).append(unit_test["unique_id"])
-        for owner, tests in owned.items():
+        for owner, tests in tests_by_owner(manifest).items():
             of_source = owner.startswith(f"source.firn.{domain}.")
             layer = "source" if of_source else project.layers.get(owner)
             if layer:

@@ -222,7 +222,7 @@ def _within(task: str, groups: Sequence[str]) -> bool:
 
 def _built(layer: Layer, nodes: Sequence[NodeResult]) -> Layer:
     """What dbt did in the layer."""
-    tests = [node for node in nodes if node.kind in ("test", "unit_test")]
+    tests = [node for node in nodes if node.kind == "test"]
     warned = sum(node.status == "warn" for node in tests)
     problems = tuple(
         f"{node.kind} {node.name} {node.status}: {' '.join(node.message.split())}"

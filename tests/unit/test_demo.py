@@ -46,12 +46,6 @@ MANIFEST = {
         },
     },
     "parent_map": {"test.firn.of_source": ["source.firn.tpch.orders"]},
-    "unit_tests": {
-        "unit_test.firn.stg.u": {
-            "unique_id": "unit_test.firn.stg.u",
-            "depends_on": {"nodes": ["model.firn.stg"]},
-        }
-    },
 }
 
 
@@ -60,7 +54,6 @@ def test_models_and_tests_of_the_domain_are_put_into_their_layer() -> None:
     assert project.layers == {
         "model.firn.stg": "staging",
         "test.firn.t": "staging",
-        "unit_test.firn.stg.u": "staging",
         "test.firn.of_source": "source",
     }
     assert project.relations == {"model.firn.stg": "db.x_staging.stg"}

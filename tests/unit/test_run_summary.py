@@ -33,7 +33,7 @@ PROJECT = Project(
         "test.firn.unique_orders": "staging",
         "test.firn.known_product": "staging",
         "model.firn.mart_shop__sales": "mart",
-        "unit_test.firn.mart_shop__sales.adds_up": "mart",
+        "test.firn.adds_up": "mart",
     },
     relations={
         "model.firn.stg_shop__orders": "ANALYTICS.staging.stg_shop__orders",
@@ -69,7 +69,7 @@ GOOD = [
     node("model.firn.stg_shop__orders", "success", 3),
     node("test.firn.unique_orders", "pass", 4),
     node("test.firn.known_product", "warn", 5, message="Got 3 results,\n configured to warn"),
-    node("unit_test.firn.mart_shop__sales.adds_up", "pass", 6),
+    node("test.firn.adds_up", "pass", 6),
     node("model.firn.mart_shop__sales", "success", 7),
 ]
 EXPORTED = [
@@ -100,7 +100,7 @@ def test_a_failing_test_holds_back_what_comes_after_it() -> None:
         *GOOD[:2],
         node("test.firn.unique_orders", "fail", 4, message="Got 1 result"),
         NodeResult("model.firn.mart_shop__sales", "model", "skipped"),
-        NodeResult("unit_test.firn.mart_shop__sales.adds_up", "unit_test", "skipped"),
+        NodeResult("test.firn.adds_up", "test", "skipped"),
     ]
     states = {"shop__staging__stg_shop__orders": "failed", "export": "upstream_failed"}
     found = {one.layer: one for one in layers(run(**states), PROJECT, nodes, LOADS, None, ROWS)}
@@ -197,7 +197,6 @@ MANIFEST = {
             ("staging", "stg_orders"), ("staging", "stg_visits"), ("mart", "mart_visits"),
         )
     },
-    "unit_tests": {},
     "parent_map": {
         "model.firn.stg_orders": ["source.firn.shop.orders"],
         "model.firn.stg_visits": ["source.firn.shop.visits"],
