@@ -1,6 +1,6 @@
-"""Files with a secret that is made once, for all programs that need it.
+"""Files that hold a secret: it is made once, and every program that needs it reads it.
 
-Light, for what runs while Airflow reads DAG files.
+This module imports little, because it also runs while Airflow parses DAG files.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ _NO_LINKS = {errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP}
 
 
 def make_once(file: Path, content: Callable[[], bytes]) -> None:
-    """Make the file if it is missing; of several programs that do so at once, one makes it for all.
+    """Make the file if it is missing. If several programs try at once, one makes it for all.
 
-    It is for its owner alone from the beginning, and has its name only when it is complete.
+    Only its owner can read it, from the start. It gets its name only once it is complete.
 
     Raises:
         OSError: it cannot be written; `strerror` says why.
@@ -31,7 +31,7 @@ def make_once(file: Path, content: Callable[[], bytes]) -> None:
             os.fsync(fresh.fileno())
             with suppress(FileExistsError):
                 _link(fresh.name, file)
-    # It may have been copied, or restored from a backup.
+    # A file that was copied, or restored from a backup, may be open to others.
     if file.stat().st_mode & 0o077:
         file.chmod(0o600)
 

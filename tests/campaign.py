@@ -1,4 +1,4 @@
-"""How long tests that search for faults go on: a fixed sample, or a campaign with a seed.
+"""How long tests that search for faults run: a fixed sample, or a campaign with a seed.
 
 ``make test`` runs the sample, the same one every time. ``make campaign`` runs the tests marked
 ``campaign`` at full length and prints the seed that repeats the run.

@@ -1,7 +1,7 @@
-"""Airflow's home made ready, without doing again what another test of this process has done.
+"""Prepares Airflow's home, and reuses what an earlier test of this process has prepared.
 
 Making the metadata database and parsing the dbt project take ten seconds each. The first test does
-both; the others get a copy, of which `prepare` checks that it fits their settings.
+both; the others get a copy, and `prepare` checks that the copy fits their settings.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _template: list[tempfile.TemporaryDirectory[str]] = []
 
 
 def prepare(variables: Mapping[str, str]) -> None:
-    """As `local_airflow.prepare`, for a home that nothing has been written to."""
+    """Do what `local_airflow.prepare` does, for an empty home."""
     home = airflow_home(variables)
     if _template:
         _copy(Path(_template[0].name), home)

@@ -171,7 +171,7 @@ class ConnectionSettings(BaseSettings):
 
     @property
     def local_login(self) -> LocalLogin:
-        """What the local warehouse asks for."""
+        """The password and the key of the local warehouse."""
         return LocalLogin(self.home, _reveal(self.firn_local_password))
 
     @property
@@ -310,7 +310,7 @@ class ConnectionSettings(BaseSettings):
         }
         if self.is_local:
             variables |= _past_the_proxy(os.environ)
-            # Where it is not set, a child reads it from the home as this program does.
+            # If it is not set, a child reads the password from Firn's home, as this program does.
             variables["FIRN_LOCAL_PASSWORD"] = _reveal(self.firn_local_password)
             if self.is_rehearsal:
                 variables["SNOWFLAKE_ACCOUNT"] = LOCAL_ACCOUNT
@@ -483,8 +483,8 @@ def _refusal(settings: ConnectionSettings, error: Exception) -> str:
     if settings.is_local and "Incorrect username or password" in reason:
         return (
             f"The local warehouse on {LOCAL_HOST}:{settings.port} does not take the password of "
-            f"{settings.home}: set FIRN_HOME, or {PASSWORD_SETTING}, to what it was started with, "
-            "or FIRN_LOCAL_PORT to the port of the one that you mean."
+            f"{settings.home}: set FIRN_HOME or {PASSWORD_SETTING} to the value that it was "
+            "started with, or FIRN_LOCAL_PORT to the port of your own local warehouse."
         )
     if settings.is_local:
         return (

@@ -1,8 +1,8 @@
-"""What the local warehouse asks for at the door: a password or a key, made for this installation.
+"""The login of the local warehouse: a password or a key, both made for this installation.
 
-Both lie in Firn's home, beside the folder that the warehouse serves, and can be read by their owner
-alone. A program that may read one of them may log in. The key is for what is configured with the
-name of a file, as dbt is; everything else takes the password.
+Both are in Firn's home, beside the folder that the warehouse serves, and only their owner can read
+them. A program that can read one of them can log in. The key is for programs that are configured
+with the name of a file, such as dbt; all others use the password.
 """
 
 from __future__ import annotations
@@ -27,7 +27,10 @@ START, STOP = "python -m include.warehouse start", "python -m include.warehouse 
 
 
 class LocalLoginError(ValueError):
-    """There is nothing to log in with; the message says where and what to do, and no secret."""
+    """The password or the key is missing or damaged.
+
+    The message says which file it is and what to do. It contains no secret.
+    """
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,7 @@ class LocalLogin:
 
     Args:
         home: Firn's home.
-        setting: the password where it is set instead of made, as `FIRN_LOCAL_PASSWORD`.
+        setting: the value of `FIRN_LOCAL_PASSWORD`, which replaces the password in the file.
     """
 
     home: Path
@@ -44,7 +47,7 @@ class LocalLogin:
 
     @property
     def password_file(self) -> Path:
-        """Where the password is kept; unused where one is set."""
+        """Where the password is kept; not used if one is set."""
         return self.home / LOCAL_LOGIN_FILE
 
     @property
@@ -54,11 +57,11 @@ class LocalLogin:
 
     @property
     def origin(self) -> str:
-        """Where the password is to be found, for a sentence."""
+        """Where to find the password, as part of a sentence."""
         return f"that of {SETTING}" if self.setting else f"in {self.password_file}"
 
     def make(self) -> None:
-        """Make what is missing; of several programs that do so at once, one makes it for all.
+        """Make the files that are missing. If several programs try at once, one makes them for all.
 
         Raises:
             LocalLoginError: the files cannot be written.
@@ -77,7 +80,7 @@ class LocalLogin:
         """The password.
 
         Raises:
-            LocalLoginError: there is none yet, or it is not to be read.
+            LocalLoginError: there is none yet, or it cannot be read.
         """
         if self.setting:
             return self.setting
@@ -87,12 +90,12 @@ class LocalLogin:
             raise LocalLoginError(
                 f"There is no password of the local warehouse in {self.password_file}: start it "
                 f"with `{START}`; if it runs already, stop it first with `{STOP}`, or set "
-                f"FIRN_HOME or {SETTING} to those of the one that runs."
+                f"FIRN_HOME or {SETTING} to the value that the running one was started with."
             ) from None
         except (OSError, UnicodeDecodeError) as error:
             raise LocalLoginError(
-                f"{self.password_file} cannot be read ({type(error).__name__}): make it a file of "
-                "text that you may read, or remove it, stop the local warehouse with "
+                f"{self.password_file} cannot be read ({type(error).__name__}): make it a text "
+                "file that you may read. Or remove it, stop the local warehouse with "
                 f"`{STOP}` if it runs, and start it with `{START}`, which makes another one."
             ) from None
         if not found:

@@ -18,7 +18,7 @@ from tests.integration.warehouse_requests import Client, rows, served
 pytestmark = pytest.mark.integration
 
 WORD = f"canary{secrets.token_hex(8)}"
-"""Stands in files outside, or is the name of one, and is nothing that a client sends."""
+"""The content or the name of files outside the data folder; no client ever sends it."""
 
 
 COMES_AND_GOES = {"spill", "account.db.wal"}
@@ -26,13 +26,13 @@ COMES_AND_GOES = {"spill", "account.db.wal"}
 
 @dataclass
 class Place:
-    """A served data folder with files of others around it, and links to them in it."""
+    """A served data folder, with other files around it and links to those inside it."""
 
     client: Client
     outside: Path
 
     def plant(self) -> None:
-        """Make the links that are not there; a statement may delete a link, not what is behind."""
+        """Make the links that are missing: a statement may delete a link, but not its target."""
         stages = self.client.home / "warehouse" / "stages" / "RAW"
         stage = stages / "PUBLIC" / "S"
         stage.mkdir(parents=True, exist_ok=True)
@@ -47,7 +47,7 @@ class Place:
 
     @property
     def around(self) -> dict[str, tuple[str, int]]:
-        """Everything beside the data folder, and what in it no statement here may touch."""
+        """Everything beside the data folder, and those parts of it that no statement may touch."""
         found = {}
         for root in (self.outside, self.client.home):
             for folder, folders, files in os.walk(root):
@@ -81,7 +81,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
         yield found
 
 
-# -- what got through ------------------------------------------------------------------------------
+# -- statements and addresses that lead out --------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -188,7 +188,7 @@ def test_a_failed_unload_leaves_the_files_that_it_would_have_replaced(place: Pla
     client.done("remove @RAW.PUBLIC.S/kept")
 
 
-# -- searched for ----------------------------------------------------------------------------------
+# -- random statements and addresses ---------------------------------------------------------------
 
 HOSTILE = st.sampled_from(
     [
@@ -289,7 +289,7 @@ def test_no_statement_reads_makes_changes_or_deletes_anything_outside(
 @campaign.examples(100, 10_000)
 def test_no_address_reads_or_writes_anything_outside(place: Place, path: str, signed: bool) -> None:
     client, before = place.client, place.around
-    # Even one that the server had signed by mistake.
+    # Also a path with a valid signature, as if the server had signed it by mistake.
     signature = client.server.signature(path) if signed and path.isprintable() else "0" * 64
     query = {"signature": signature}
     for response in (

@@ -1,4 +1,4 @@
-"""Who is let in, and what a request may be: every route, with everything that is no request."""
+"""Logins, tokens, limits and malformed requests, at every route."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
         yield found
 
 
-# -- the door --------------------------------------------------------------------------------------
+# -- logins and tokens -----------------------------------------------------------------------------
 
 
 def test_only_the_password_of_this_installation_is_taken(client: Client) -> None:
@@ -85,7 +85,7 @@ def test_only_what_the_key_of_this_installation_signed_is_taken(client: Client) 
 
 
 def _signed_with_what_everybody_knows(claims: dict[str, Any], public: bytes) -> str:
-    """The public key taken for a shared secret, which PyJWT itself would not do."""
+    """A token signed with the public key as a shared secret, which PyJWT refuses to do."""
     head, body, _ = jwt.encode(claims, "x" * 32, "HS256").split(".")
     digest = hmac.digest(public, f"{head}.{body}".encode(), "sha256")
     return f"{head}.{body}.{base64.urlsafe_b64encode(digest).rstrip(b'=').decode()}"
@@ -179,7 +179,7 @@ def test_a_statement_is_cancelled_by_its_own_session_alone(client: Client) -> No
     assert client.http.get(f"/queries/{query}/result", headers=stranger).json()["code"] == "000709"
 
 
-# -- how much --------------------------------------------------------------------------------------
+# -- limits ----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("path", "limit"), [(LOGIN, LOGIN_BYTES), (QUERY, REQUEST_BYTES)])
@@ -201,7 +201,7 @@ def test_many_values_in_one_request_are_no_file(client: Client) -> None:
     client.done("create or replace table BOUND.PUBLIC.T (a int, b varchar)")
     values = [str(number) for number in range(20_000)]
     bindings = {"1": {"type": "FIXED", "value": values}, "2": {"type": "TEXT", "value": values}}
-    # A statement for each row is slow; that they arrive is the point.
+    # Each row is a statement, which is slow. The test is only whether the values arrive.
     answer = client.sql(
         "insert into BOUND.PUBLIC.T values (?, ?)",
         bindings={
@@ -229,7 +229,7 @@ def test_an_uploaded_file_may_be_larger_than_a_request(client: Client) -> None:
     client.done("drop database LARGE")
 
 
-# -- what is no request ----------------------------------------------------------------------------
+# -- malformed requests ----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -372,7 +372,7 @@ def test_no_request_brings_forth_more_than_a_sentence(
     known: bool,
 ) -> None:
     if path == LOGIN and known:
-        # Who is let in asks for something odd.
+        # The login is correct, and asks for something odd.
         given_ = {
             "PASSWORD": client.server_login.password(),
             "LOGIN_NAME": parameters.get("roleName"),

@@ -445,7 +445,7 @@ class TestTables:
             sql(something)
             assert seen() > last, something
             last = seen()
-        # Another session's, which is seen when it is committed, also within a transaction.
+        # Another session's change is seen once it is committed, also inside a transaction.
         other("begin")
         other("insert into t values (5)")
         sql("begin")

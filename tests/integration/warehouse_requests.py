@@ -1,4 +1,4 @@
-"""The local warehouse's own HTTP, without a client in between that would refuse to send it."""
+"""Plain HTTP to the local warehouse, for requests that its clients would refuse to send."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from include.warehouse.local_login import LocalLogin
 
 @dataclass
 class Client:
-    """Sends requests to a server in this process; what the server does not catch is raised."""
+    """Sends requests to a server in this process; errors that it does not catch are raised."""
 
     http: TestClient
     home: Path
@@ -47,7 +47,7 @@ class Client:
         return answer
 
     def done(self, statement: str) -> dict[str, Any]:
-        """The data of the answer to a statement that has to work."""
+        """The data of the answer to a statement that must succeed."""
         answer = self.sql(statement)
         assert answer["success"], (statement, answer["message"])
         data: dict[str, Any] = answer["data"]
@@ -71,7 +71,7 @@ class Client:
 
 
 def rows(data: dict[str, Any]) -> bytes:
-    """The rows of an answer as bytes to look for words in."""
+    """The rows of an answer as bytes, to search them for words."""
     return (
         base64.b64decode(data.get("rowsetBase64") or "")
         + json.dumps(data.get("rowset") or []).encode()
@@ -80,7 +80,7 @@ def rows(data: dict[str, Any]) -> bytes:
 
 @contextmanager
 def served(home: Path) -> Iterator[Client]:
-    """A server of a data folder in this home, and a client that is logged in."""
+    """Serve a data folder in this home, and log a client in."""
     login = LocalLogin(home)
     login.make()
     server = Server(Store(home / "warehouse"), login)

@@ -1,4 +1,4 @@
-"""The password and the key of the local warehouse: made once, kept for their owner alone."""
+"""The password and the key of the local warehouse: made once, readable by their owner alone."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_what_is_missing_or_damaged_is_said_in_a_sentence(tmp_path: Path) -> Non
     login = LocalLogin(tmp_path)
     with pytest.raises(LocalLoginError, match="start it with `python -m"):
         login.password()
-    # One that an older version has started runs, and has made none.
+    # A warehouse that an older version started may be running; it has made no password.
     with pytest.raises(LocalLoginError, match="if it runs already, stop it first with `python -m"):
         login.password()
     login.password_file.write_text("\n")
@@ -90,7 +90,7 @@ def test_a_password_that_is_set_goes_before_the_one_that_was_made(tmp_path: Path
     settings = ConnectionSettings(firn_home=tmp_path, firn_local_password=given)
     assert settings.connector_arguments()["password"] == given
     assert settings.environment()["FIRN_LOCAL_PASSWORD"] == given
-    # The one that was made travels in no environment; whoever needs it reads the file.
+    # A password from the file is passed in no environment; each program reads the file.
     made = ConnectionSettings(firn_home=tmp_path)
     assert "FIRN_LOCAL_PASSWORD" not in made.environment()
     assert made.local_login.password() not in made.environment().values()

@@ -311,12 +311,15 @@ class LocalCursor(FakeSnowflakeCursor):
             session.read(operation)
 
     def _rows_changed(self, parts: list[Expr]) -> int:
-        """How many rows a statement has changed; of several parts, the last alone is counted."""
+        """How many rows a statement has changed.
+
+        Of several parts only the last one's number is known: such a statement counts as at least 1.
+        """
         rows = self._rowcount or 0
         if len(parts) > 1:
             return max(rows, 1)
         if isinstance(parts[0], exp.Copy):
-            # It answers with a row for each file.
+            # COPY answers with one row per file.
             table: Any = self.arrow
             loaded = table.column("rows_loaded") if "rows_loaded" in table.column_names else []
             return sum(int(one.as_py() or 0) for one in loaded)

@@ -1,7 +1,7 @@
-"""Paths in the data folder that are made of a client's words: all of them are made here.
+"""Paths in the data folder that contain text from a client: every one of them is built here.
 
-Names of objects become names of folders as they are, so they are held to what is such a name on
-every disk. A file in a stage may be called almost anything, but stays below its stage.
+Names of objects become names of folders unchanged, so only names that are valid on every disk are
+allowed. A file in a stage may have almost any name, but stays below its stage.
 """
 
 from __future__ import annotations
@@ -19,22 +19,22 @@ from include.warehouse.local.errors import compilation_error, unsupported
 from include.warehouse.local.rules import answers
 
 NAME = re.compile(r"%?[A-Za-z0-9_$-]{1,200}|%")
-"""What may be the name of a stage, its schema or its database; % begins a table's own stage."""
+"""The names that a stage, its schema and its database may have; % begins a table's own stage."""
 
 LONGEST_PART, LONGEST_PATH = 255, 1024
-"""Bytes of one file's name, and of a whole path below a stage."""
+"""The most bytes in one part of a path, and in a whole path below a stage."""
 
 UNFINISHED = ".unload-"
-"""How the folder in a stage begins that files are unloaded into before they are moved."""
+"""How the name of a folder in a stage begins that COPY unloads into before it moves the files."""
 
 _parts_from_reference = fakesnow_stage.parts_from_var
 
 
 def checked(name: str) -> str:
-    """The name, if it can be that of a folder.
+    """Return the name if it is allowed as the name of a folder.
 
     Raises:
-        ProgrammingError: it cannot.
+        ProgrammingError: it is not allowed.
     """
     if not NAME.fullmatch(name):
         raise unsupported(
@@ -45,15 +45,15 @@ def checked(name: str) -> str:
 
 
 def inside(root: Path, *names: str, path: str = "") -> Path:
-    """The file or folder that a client's words mean, be it there or not.
+    """The file or folder that a client means; it need not exist.
 
     Args:
-        root: a folder of the store, free of links itself.
-        names: of objects, one folder each.
-        path: what the client calls the file below those.
+        root: a folder of the store, whose own path has no links.
+        names: names of objects, one folder each.
+        path: the client's path of the file below those folders.
 
     Raises:
-        ProgrammingError: it would not be below the root, or not below the last of the names.
+        ProgrammingError: a name or the path is not allowed, or the path leads out of the folders.
     """
     parts = [part for part in path.split("/") if part]
     if (
@@ -61,9 +61,7 @@ def inside(root: Path, *names: str, path: str = "") -> Path:
         or any(len(part.encode("utf-8", "replace")) > LONGEST_PART for part in parts)
         or any(unicodedata.category(character) in ("Cc", "Cs") for character in path)
     ):
-        raise unsupported(
-            f"The path {_shown(path)} (it is too long, or has a control character) is"
-        )
+        raise unsupported(f"The path {_shown(path)} (too long, or with a control character) is")
     place = root
     for part in [*map(checked, names), *parts]:
         place /= part
@@ -73,12 +71,12 @@ def inside(root: Path, *names: str, path: str = "") -> Path:
 
 
 def files(root: Path, *names: str, path: str = "", pattern: str | None = None) -> list[Path]:
-    """Files of a stage whose path in it begins with `path` and matches the pattern whole.
+    """Files of a stage whose path in it begins with `path` and matches the whole pattern.
 
-    Hidden ones are the server's own. Links are not followed.
+    Hidden files are the server's own and are left out. Links are not followed.
 
     Raises:
-        ProgrammingError: the pattern is none, or the place is not below the root.
+        ProgrammingError: the pattern is not valid, or the path leads out of the stage.
     """
     inside(root, *names, path=path)
     folder = inside(root, *names)
@@ -89,7 +87,7 @@ def files(root: Path, *names: str, path: str = "", pattern: str | None = None) -
     }
     wanted = sorted(name for name in below if name.startswith(path) and not _is_hidden(name))
     if pattern is not None and wanted:
-        # Not Python's expressions: some of those never come to an end.
+        # Not with Python's `re`, in which matching some expressions practically never ends.
         try:
             matches = pc.match_substring_regex(pa.array(wanted), f"^(?:{pattern})$")
         except pa.ArrowInvalid:
@@ -99,15 +97,15 @@ def files(root: Path, *names: str, path: str = "", pattern: str | None = None) -
 
 
 def seen(path: str) -> str:
-    """The path in a stage that a file is written to, if it is one that LIST and REMOVE show.
+    """Return the path that a file is written to, if LIST and REMOVE show a file of that path.
 
     Raises:
-        ProgrammingError: it would be taken for one of the server's own.
+        ProgrammingError: the file would be hidden, as the server's own files are.
     """
     if _is_hidden(path):
         raise unsupported(
-            f"The path {_shown(path)} (a file whose name begins with '.', or in a folder whose "
-            f"name begins with '{UNFINISHED}', would never be listed) is"
+            f"The path {_shown(path)} (LIST never shows a file whose name begins with '.', or "
+            f"one in a folder whose name begins with '{UNFINISHED}') is"
         )
     return path
 
@@ -118,7 +116,7 @@ def _is_hidden(path: str) -> bool:
 
 
 def guard_fakesnow(stages: Path) -> None:
-    """Let fakesnow's own statements about stages, PUT and COPY, find their files here."""
+    """Make fakesnow's own PUT and COPY find their files through this module."""
 
     def parts_from_var(
         var: str, current_database: str | None, current_schema: str | None
@@ -143,22 +141,22 @@ def guard_fakesnow(stages: Path) -> None:
 
 
 def staged(stages: Path, place: str) -> Path:
-    """A file in a stage by its path below the folder of all stages.
+    """The staged file at a path below the folder of all stages.
 
     Raises:
-        ProgrammingError: it would be in no stage, or would be the stage itself.
+        ProgrammingError: the path is in no stage, or is the stage itself.
     """
     names, path = split(place)
     if not path.strip("/"):
-        raise compilation_error(f"the path {_shown(place)} is not that of a file.")
+        raise compilation_error(f"the path {_shown(place)} does not name a file.")
     return inside(stages, *names, path=path)
 
 
 def split(place: str) -> tuple[Sequence[str], str]:
-    """A path below the folder of stages as the names of a stage and a path in it.
+    """Split a path below the folder of all stages into a stage's names and a path in the stage.
 
     Raises:
-        ProgrammingError: it is too short to name a stage.
+        ProgrammingError: the path is too short to name a stage.
     """
     *names, path = [*place.split("/", 3), ""][:4]
     return _three(names), path
@@ -166,10 +164,10 @@ def split(place: str) -> tuple[Sequence[str], str]:
 
 def _three(names: Sequence[str]) -> Sequence[str]:
     if len(names) != 3:
-        raise unsupported(f"A stage by the name of {_shown('.'.join(names))} is")
+        raise unsupported(f"A stage named {_shown('.'.join(names))} is")
     return names
 
 
 def _shown(text: str) -> str:
-    """A client's word as it can stand in a sentence and in the log."""
+    """A client's text, escaped and shortened for a message or the log."""
     return ascii(text if len(text) <= 80 else text[:77] + "...")

@@ -90,7 +90,7 @@ class LocalWarehouse:
             str(self.folder),
             str(self.port),
         ]
-        # Not the server makes it, so its umask does not hold for it.
+        # The server's umask does not apply: this process makes the file.
         self.log.touch(0o600)
         self.log.chmod(0o600)
         with self.log.open("ab") as log:
@@ -148,7 +148,7 @@ class LocalWarehouse:
                 "The local warehouse runs; stop it with `python -m include.warehouse stop` "
                 "before resetting it."
             )
-        # Also where it is a link to a larger disk.
+        # The folder may be a link to a larger disk.
         shutil.rmtree(self.folder.resolve(), ignore_errors=True)
 
     def _noted(self) -> dict[str, Any] | None:

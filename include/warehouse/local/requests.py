@@ -1,4 +1,4 @@
-"""What clients send, read with limits and checked before anything is done with it."""
+"""Requests of clients: read up to a limit, and validated before they are used."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from starlette.requests import Request
 from include.warehouse.local import wire
 
 REQUEST_BYTES = 64 * 1024**2
-"""How large a request may be, unpacked; bound values travel in it, files do not."""
+"""The largest request, packed or unpacked. Bound values are part of it, files are not."""
 
 LOGIN_BYTES = 1024**2
-"""The same of a request for a login, which anybody may send."""
+"""The same for a login request, which anybody may send."""
 
 Value = str | None
 Parameter = str | int | float | bool | None
@@ -23,13 +23,13 @@ Model = TypeVar("Model", bound="Body")
 
 
 class Body(BaseModel):
-    """The JSON of a request; what is not used here may be anything."""
+    """The JSON of a request. Fields that are not declared are ignored."""
 
     model_config = ConfigDict(extra="ignore", hide_input_in_errors=True)
 
 
 class Credentials(Body):
-    """Who logs in, by what, and with which settings of the session."""
+    """The user, the password or token, and the parameters of the session."""
 
     user: str | None = Field(None, alias="LOGIN_NAME")
     password: str | None = Field(None, alias="PASSWORD", repr=False)
@@ -60,7 +60,7 @@ class Query(Body):
 
 
 class Abort(Body):
-    """A request to cancel the statement of another one."""
+    """A request to cancel the statement of another request."""
 
     request_id: str | None = Field(None, alias="requestId")
 
@@ -73,10 +73,10 @@ class Batch:
 
 
 async def read(request: Request, model: type[Model], limit: int = REQUEST_BYTES) -> Model:
-    """The body of a request.
+    """Read and validate the body of a request.
 
     Raises:
-        HTTPException: it is too large, or is not what the model says.
+        HTTPException: it is too large, or does not fit the model.
     """
     try:
         return model.model_validate_json(await _content(request, limit))
@@ -94,13 +94,13 @@ async def _content(request: Request, limit: int) -> bytes:
         raise HTTPException(415, "The request must have the content type application/json.")
     encoding = request.headers.get("Content-Encoding", "identity").strip().lower()
     if encoding not in ("identity", "gzip"):
-        raise HTTPException(415, "The request may be packed with gzip and with nothing else.")
+        raise HTTPException(415, "The request may be compressed with gzip and with nothing else.")
     unzip = zlib.decompressobj(wbits=31) if encoding == "gzip" else None
     received, content = 0, bytearray()
     async for chunk in request.stream():
         received += len(chunk)
         if max(received, len(content)) > limit:
-            # It is read to its end, because a client listens for an answer only then.
+            # Read on to the end: a client reads the answer only after it has sent everything.
             continue
         try:
             content += unzip.decompress(chunk, limit + 1 - len(content)) if unzip else chunk
@@ -125,7 +125,7 @@ def bound(bindings: dict[str, Binding] | None) -> list[Any] | dict[str, Any] | B
     """The values of a statement: by position, by name, or by position for many rows.
 
     Raises:
-        HTTPException: one is not of its type, or one is missing.
+        HTTPException: a value does not fit its type, or a value is missing.
     """
     if not bindings:
         return None
@@ -151,7 +151,7 @@ def _value(name: str, kind: str, value: Value | list[Value]) -> Any:
     try:
         return wire.bound({"type": kind, "value": value})
     except (ValueError, ArithmeticError, AttributeError, TypeError):
-        # The name and the type are as long as the client likes.
+        # A client can send a name and a type of any length.
         raise HTTPException(
             400, f"The value of placeholder {name[:20]} is not a valid {kind[:20]}."
         ) from None

@@ -24,11 +24,12 @@ IDLE_LIMIT_VARIABLE = "FIRN_LOCAL_IDLE_TRANSACTION_SECONDS"
 def serve(folder: Path, port: int) -> None:
     """Serve a data folder until SIGTERM or SIGINT; every file is closed cleanly then.
 
-    Password and key are beside the folder, where no stage reaches; beside the link if it is one.
+    The password and the key are beside the folder, where no stage reaches. If the folder is a link,
+    they are beside the link.
 
     Raises:
         WarehouseError: the folder cannot be served.
-        LocalLoginError: there is nothing to log in with.
+        LocalLoginError: the password or the key cannot be made or read.
     """
     logging.basicConfig(
         format="%(asctime)s %(levelname)s %(name)s %(message)s",
@@ -60,7 +61,7 @@ def serve(folder: Path, port: int) -> None:
 
 def main() -> None:
     """Entry point of the process."""
-    # Who may not log in may not read the files either.
+    # Other users must not read the files: they would need no login.
     os.umask(0o077)
     folder, port = sys.argv[1:]
     try:

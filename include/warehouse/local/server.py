@@ -47,21 +47,21 @@ logger = logging.getLogger("firn.warehouse")
 SESSION_IDLE_SECONDS = 4 * 3600.0
 MAXIMUM_STATEMENTS = 256
 BAD_REQUEST = "390400"
-"""Snowflake's code for a request that is none."""
+"""Snowflake's code for a bad request."""
 
 Result = TypeVar("Result")
 
 
 class LoginAgainError(Exception):
-    """There is no session of that token, or no more."""
+    """The token belongs to no session, or its session has ended."""
 
 
 class Server:
     """All sessions of one store, and the routes that clients call.
 
-    Statements run in threads of their own, so that one that waits for a lock stops no other. All
-    but the login and the health ask for the token of a session, or have an address that nobody
-    can guess.
+    Each statement runs in its own thread, so that one that waits for a lock does not block others.
+    Every route but the login and the health check needs a session's token, or an address that
+    nobody can guess.
     """
 
     def __init__(
@@ -136,7 +136,7 @@ class Server:
         return await asyncio.get_running_loop().run_in_executor(self.threads, work)
 
     async def login(self, request: Request) -> JSONResponse:
-        """A new session, for whoever knows the password or has the key."""
+        """A new session, for a client that has the password or the key."""
         data = (await requests.read(request, requests.Login, requests.LOGIN_BYTES)).data
         if refusal := self.unknown(data):
             logger.info("login refused code=%s", refusal[0])
@@ -181,7 +181,7 @@ class Server:
         )
 
     def unknown(self, given: requests.Credentials) -> tuple[str, str] | None:
-        """Why a client is not let in, by code and sentence; None for one that is."""
+        """The code and the message that refuse a login; None if the login is correct."""
         if (given.authenticator or "").upper() == "SNOWFLAKE_JWT":
             try:
                 jwt.decode(
@@ -195,11 +195,11 @@ class Server:
         return "390100", "Incorrect username or password was specified."
 
     def session_of(self, request: Request) -> tuple[str, Session]:
-        """The token that a request was sent with, and its session.
+        """The token that a request carries, and its session.
 
         Raises:
             HTTPException: there is no token.
-            LoginAgainError: there is no such session.
+            LoginAgainError: the token belongs to no session.
         """
         scheme, _, token = request.headers.get("Authorization", "").partition('Token="')
         if scheme.strip() != "Snowflake" or not token.endswith('"'):
@@ -255,7 +255,7 @@ class Server:
         return _result(session, cursor, sql, None)
 
     def guarded(self, sql: str, work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-        """The answer that the work gives; errors become Snowflake's."""
+        """Do the work and return its answer; errors become Snowflake's."""
         try:
             return work()
         except SnowflakeError as error:
@@ -287,18 +287,19 @@ class Server:
         return dict(upload)
 
     def address(self, base_url: str, path: str) -> str:
-        """Where a staged file is read and written; it holds until the server ends."""
+        """The address to read or write a staged file; it is valid until the server ends."""
         return f"{base_url}/fs_bucket/{quote(path)}?signature={self.signature(path)}"
 
     def signature(self, path: str) -> str:
-        """What shows that this server gave out an address."""
+        """The signature of an address; it proves that this server gave the address out."""
         return hmac.new(self.secret, path.encode(), hashlib.sha256).hexdigest()
 
     def signed_file(self, request: Request) -> Path:
         """The staged file that a request may read or write.
 
         Raises:
-            HTTPException: this server did not give out the address, or it leads elsewhere by now.
+            HTTPException: this server did not give out the address, or it now leads out of the
+                stage.
         """
         path = request.path_params["path"]
         given = request.query_params.get("signature", "")
@@ -495,14 +496,14 @@ def _not_let_in(code: str, message: str) -> JSONResponse:
 
 
 async def _login_again(request: Request, error: Exception) -> Response:
-    # Clients look at the code, not at the status, which is why it is the usual one.
+    # Clients look at the code and not at the HTTP status, so the status stays 200.
     return _not_let_in(
         "390111", "Session no longer exists. New login required to access the service."
     )
 
 
 async def _refused(request: Request, error: Exception) -> Response:
-    """What cannot be read or is not there, in one sentence."""
+    """Refuse a request with one sentence."""
     status = error.status_code if isinstance(error, HTTPException) else 400
     sentence = error.detail if isinstance(error, HTTPException) else str(error)
     return JSONResponse(
@@ -512,7 +513,7 @@ async def _refused(request: Request, error: Exception) -> Response:
 
 
 async def _gone(request: Request, error: Exception) -> Response:
-    """Nobody listens any more."""
+    """The client has disconnected: nobody reads this answer."""
     return Response(status_code=499)
 
 

@@ -101,7 +101,10 @@ class Session(FakeSnowflakeConnection):
         store.sessions.add(self)
 
     def _begin_in(self, database: str | None, schema: str | None) -> None:
-        """Where a client asked to begin; what is not there is kept as a name that leads nowhere."""
+        """Use the database and the schema that the client asked for.
+
+        If one does not exist, the session keeps only its name.
+        """
         from include.warehouse.local.rules import names
 
         self.database = database.upper() if database else None

@@ -70,7 +70,7 @@ class Store:
 
     def _close_folder(self) -> None:
         try:
-            # Whatever may be read of the files in it, such as those of an older version.
+            # This also protects readable files in it, such as those of an older version.
             self.folder.chmod(0o700)
         except OSError as error:
             raise WarehouseError(
@@ -188,12 +188,12 @@ class Store:
 
     def _remove_staged(self, *names: str) -> None:
         """Delete the files of a stage, or of all stages of a schema or a database."""
-        # A name that cannot be a folder's has no folder.
+        # A name that is not allowed for a folder has no folder.
         with contextlib.suppress(ProgrammingError):
             shutil.rmtree(places.inside(self.stages, *names), ignore_errors=True)
 
     def forget_stages(self, *container: str) -> None:
-        """Forget the stages of a schema or a database that is gone, and delete their files."""
+        """Forget the stages of a schema or database that is gone, and delete their files."""
         columns = ("database_name", "schema_name")[: len(container)]
         condition = " AND ".join(f"{column} = ?" for column in columns)
         with self.catalog_lock, self.hub.cursor() as connection:
@@ -227,8 +227,8 @@ class Store:
             return places.inside(self.databases, path=f"{stem}.db")
         except ProgrammingError:
             raise WarehouseError(
-                f"{self.databases / stem}.db is not a file in {self.databases}: put it there "
-                "instead of a link."
+                f"{self.databases / stem}.db is not a file in {self.databases}: replace the link "
+                "with the file itself."
             ) from None
 
     def new_database_file(self, name: str) -> Path:
@@ -342,11 +342,11 @@ class Store:
         tables: Iterable[tuple[str, str, str]],
         changed: Collection[tuple[str, str, str]] = (),
     ) -> None:
-        """Keep when each table was last written, which DuckDB does not know.
+        """Record when each table was last written, which DuckDB does not know.
 
         Args:
-            tables: those that a statement was about.
-            changed: those of them that have other rows now.
+            tables: the tables that a statement wrote to or defined.
+            changed: those of them whose rows have changed.
         """
         if not tables:
             return

@@ -247,12 +247,12 @@ def undeclared(
     held: Iterable[tuple[str, str, str, str]],
     future: Iterable[tuple[str, str, str, str]],
 ) -> list[str]:
-    """Those of some grants that the declaration does not make, a line each.
+    """The grants that are not in the declaration, one line each.
 
     Args:
-        declaration: what there should be.
-        held: who has what privilege on what kind of which object, in upper case.
-        future: who will get what privilege on what kind in what.
+        declaration: the grants that there should be.
+        held: existing grants: role, privilege, kind of object and its name, in upper case.
+        future: future grants: role, privilege, kind of object, and the database or schema.
     """
     declared = {
         (grant.role, one, grant.kind, grant.name)

@@ -35,9 +35,9 @@ CREATE OR REPLACE MACRO _fs_global.main._firn_items(value) AS (CAST(to_json(valu
 
 
 def last_changes(statement: Expr, session: Session) -> Expr:
-    """SYSTEM$LAST_CHANGE_COMMIT_TIME('table'): when its rows were last changed, and committed.
+    """SYSTEM$LAST_CHANGE_COMMIT_TIME('table'): when its rows were last changed, as committed.
 
-    Of a view it is the latest of what the view reads.
+    For a view it is the latest such time of the tables that the view reads.
     """
     for node in _calls(statement, "SYSTEM$LAST_CHANGE_COMMIT_TIME"):
         argument = node.expressions[0] if len(node.expressions) == 1 else None
@@ -48,7 +48,7 @@ def last_changes(statement: Expr, session: Session) -> Expr:
         if isinstance(statement, exp.Create) and str(statement.kind).upper() == "VIEW":
             raise unsupported("SYSTEM$LAST_CHANGE_COMMIT_TIME in a view is")
         table = names.resolve(exp.to_table(argument.name, dialect="snowflake"), session)
-        # What others have committed counts, also within a transaction.
+        # Commits of other sessions count at once, also inside a transaction.
         with session.store.catalog_lock, session.store.hub.cursor() as connection:
             found = _last_change(connection, table)
         node.replace(exp.Literal.number(found))

@@ -31,7 +31,7 @@ INTEGERS = (
 TIMES = "_firn.table_times"
 PRIVILEGES = "_fs_object_privileges"
 LAST_CHANGED = "coalesce(last_changed, epoch_ns(last_altered))"
-"""Data of an earlier version has the time of the last statement alone."""
+"""Data of an earlier version has only the time of the last statement."""
 VIEWS = "_firn.view_texts"
 """Views that name the database they are in, as they were written: DuckDB forgets that name."""
 KEPT_BY_TABLE = tuple(
@@ -132,7 +132,7 @@ WHERE c.schema_name NOT IN {HIDDEN_SCHEMAS} AND c.database_name NOT IN {HIDDEN_D
 
 
 def database_views_sql(database: str) -> str:
-    """INFORMATION_SCHEMA of a database: TABLES, with when they were last written; privileges."""
+    """A database's INFORMATION_SCHEMA: tables and views with their last write, and privileges."""
     constants = """
     'NO' AS "IS_TRANSIENT", k.expression AS "CLUSTERING_KEY", o.row_count AS "ROW_COUNT",
     CASE WHEN o.row_count IS NOT NULL THEN 0 END AS "BYTES", 1 AS "RETENTION_TIME",
@@ -185,7 +185,7 @@ WHERE split_part(object_name, '.', 1) = {literal(database.upper())}
 
 
 def object_privileges(statement: Expr, session: Session) -> Expr:
-    """INFORMATION_SCHEMA.OBJECT_PRIVILEGES: what is granted in a database."""
+    """INFORMATION_SCHEMA.OBJECT_PRIVILEGES: the grants in a database."""
     for table in statement.find_all(exp.Table):
         if (table.db.upper(), table.name.upper()) == ("INFORMATION_SCHEMA", "OBJECT_PRIVILEGES"):
             table.set("db", exp.to_identifier("_fs_information_schema"))
@@ -198,12 +198,12 @@ def record_writes(
     tables: Iterable[tuple[str, str, str]],
     changed: Collection[tuple[str, str, str]],
 ) -> None:
-    """Remember now as the time at which the tables were last written, or made.
+    """Record the present moment as the time at which the tables were last written or made.
 
     Args:
-        connection: of the account's database.
-        tables: those that a statement was about.
-        changed: those of them that have other rows now.
+        connection: a connection to the account's database.
+        tables: the tables that a statement wrote to or defined.
+        changed: those of them whose rows have changed.
     """
     for table in tables:
         updated = connection.execute(

@@ -67,7 +67,7 @@ class Location:
         return places.files(self.stages, *self.stage, path=self.path, pattern=pattern)
 
     def file(self, path: str) -> Path:
-        """The file of that path in the stage, be it there or not."""
+        """The file at that path in the stage; it need not exist."""
         return places.inside(self.stages, *self.stage, path=path)
 
     def name(self, file: Path) -> str:
@@ -196,11 +196,11 @@ def drop_stage(statement: Expr, session: Session) -> Callable[[], str] | None:
 
 
 def new_stage(statement: Expr, session: Session) -> Expr:
-    """CREATE STAGE: under a name that can be a folder's; a temporary one goes with its session.
+    """CREATE STAGE: check the name, and remember a temporary stage to drop it with its session.
 
     Raises:
-        ProgrammingError: it cannot be, or there is one whose name differs in case alone, which is
-            the same folder on some disks.
+        ProgrammingError: the name is not allowed for a folder, or the name of another stage
+            differs from it only in case: on some disks both would be the same folder.
     """
     if not isinstance(statement, exp.Create) or str(statement.kind).upper() != "STAGE":
         return statement
@@ -210,7 +210,7 @@ def new_stage(statement: Expr, session: Session) -> Expr:
     stage = names.resolve(table, session)
     places.inside(session.store.stages, *stage)
     if any("'" in one.name for one in statement.find_all(exp.Literal) if one.is_string):
-        # fakesnow writes what it is given into a statement as it is.
+        # fakesnow puts the value into a statement without escaping it.
         raise unsupported("A quote in a property of a stage is")
     folder = "lower(concat_ws('/', database_name, schema_name, name))"
     alike = session.duck.execute(
@@ -219,31 +219,31 @@ def new_stage(statement: Expr, session: Session) -> Expr:
         ("/".join(stage).lower(), *stage),
     ).fetchone()
     if alike is not None:
-        raise unsupported(f"A second stage whose name differs in case alone from {alike[0]} is")
+        raise unsupported(f"A second stage whose name differs from {alike[0]} only in case is")
     if statement.find(exp.TemporaryProperty):
         session.temporary_stages.add(stage)
     return statement
 
 
 def put_target(statement: Expr, session: Session) -> Expr:
-    """PUT … '@stage/path': the quotes around the whole are for paths with spaces."""
+    """PUT … '@stage/path': remove the quotes, which paths with spaces need."""
     if isinstance(statement, exp.Put):
         statement.set("target", exp.var(statement.args["target"].name.strip("'")))
     return statement
 
 
 def loaded_stage(statement: Expr, session: Session) -> Expr:
-    """COPY INTO a table: from an internal stage, and from nothing else that has an address.
+    """COPY INTO a table: allow internal stages, and no other address of files.
 
     Raises:
-        ProgrammingError: the files would be somewhere else.
+        ProgrammingError: the files are somewhere else.
     """
     if not isinstance(statement, exp.Copy):
         return statement
     for table in statement.args["files"][0].find_all(exp.Table):
         reference = table.this.name
         if not isinstance(table.this, exp.Var | exp.Literal) or reference.strip("'")[:1] != "@":
-            raise unsupported("COPY INTO a table from other than a stage is")
+            raise unsupported("COPY INTO a table from anything but a stage is")
         if not re.search(r"(^'?@|\.)[~%]", reference.partition("/")[0]):
             location(reference, session)
     for column in statement.find_all(exp.Parameter):
