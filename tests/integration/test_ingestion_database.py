@@ -648,7 +648,8 @@ def test_the_game_s_sample_is_loaded_by_command_from_postgresql(
                 " select '2022-04-02', 'LATE', revenue, 'late', created_at, '2022-04-01'"
                 " from app_source.purchases_data limit 2"
             )
-        reconcile(0, "1 extracted again.", "gaming.purchases: 2 rows loaded now that had come too")
+        late = "gaming.purchases: 2 rows that had come too late, loaded now."
+        reconcile(0, "1 extracted again.", late)
         with sa.create_engine(server, poolclass=sa.NullPool).begin() as playing:
             playing.exec_driver_sql(
                 "delete from app_source.purchases_data where transaction_id = 'late'"
