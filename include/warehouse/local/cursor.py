@@ -20,13 +20,15 @@ from fakesnow import transforms
 from fakesnow.cursor import FakeSnowflakeCursor
 from fakesnow.dialect import syntax_error
 from fakesnow.rowtype import ColumnInfo, describe_as_rowtype
+from fakesnow.statement_type import SELECT, statement_type_id
 from fakesnow.transforms.merge import operations as merge_operations
 from snowflake.connector.errors import ProgrammingError
 from sqlglot import Expr, exp
 from sqlglot.errors import SqlglotError
 
-from include.warehouse.local import dialect
+from include.warehouse.local import dialect, remembered
 from include.warehouse.local.errors import cancelled, unsupported
+from include.warehouse.local.fewer_walks import fewer_walks
 from include.warehouse.local.rules import (
     account,
     answers,
@@ -138,6 +140,11 @@ COMPLAINTS = (
     ),
     (r"[Cc]olumn \"([^\"]+)\" not found in FROM", 904, "42000", "invalid identifier '{}'"),
 )
+KINDS_OF_ERRORS = (
+    (duckdb.BinderException, 2043, "02000"),
+    (duckdb.CatalogException, 2003, "42S02"),
+    (duckdb.ConversionException, 100035, "22007"),
+)
 
 
 class LocalCursor(FakeSnowflakeCursor):
@@ -148,6 +155,8 @@ class LocalCursor(FakeSnowflakeCursor):
         self.session = session
         self._described: list[tuple[Any, ...]] = []
         self._notes: Expr = exp.Select()
+        self._asked: remembered.Context | None = None
+        self.statement_type = SELECT
         self.transfer: dict[str, Any] | None = None
         self.order: Order | None = None
 
@@ -182,12 +191,20 @@ class LocalCursor(FakeSnowflakeCursor):
         Raises:
             ProgrammingError: what Snowflake's client would see.
         """
-        with self.session.statement(self.order):
+        session = self.session
+        with session.statement(self.order):
             try:
+                asked = None if params else remembered.context(command, session)
+                if asked and (query := session.store.remembered.find(asked)) is not None:
+                    session.report_server_rollback()
+                    session.read(lambda: self._answer(query))
+                    return self
                 statement = dialect.parse(command)
+                self.statement_type = statement_type_id(statement)
                 if not isinstance(statement, exp.Rollback):
-                    self.session.report_server_rollback()
+                    session.report_server_rollback()
                 refusals.check(statement)
+                self._asked = asked if isinstance(statement, exp.Select) else None
                 self._run(statement, list(params) if isinstance(params, tuple) else params)
             except SqlglotError as error:
                 raise _parse_failure(error) from None
@@ -275,6 +292,14 @@ class LocalCursor(FakeSnowflakeCursor):
         if text := tables.own_names(parts[0]):
             noted[0].args["view_text"] = text
 
+        if isinstance(parts[0], exp.Query) and not parts[0].args.get("seed"):
+            query = parts[0].sql(dialect="duckdb")
+            used = params if parts[0].find(exp.Placeholder) else None
+            session.read(lambda: self._answer(query, params=used))
+            if self._asked:
+                session.store.remembered.keep(self._asked, query)
+            return
+
         self._notes = noted[0]
         target = self._stored_target(statement)
 
@@ -287,7 +312,7 @@ class LocalCursor(FakeSnowflakeCursor):
             with session.atomic() if len(parts) > 1 or whole else nullcontext():
                 for part in parts:
                     # fakesnow takes values out of what it is given, and this may run again.
-                    self._execute_part(part.copy(), copy(params))
+                    self._execute_part(part.copy() if params else part, copy(params))
             return self._rows_changed(parts)
 
         if isinstance(statement, DEFINITIONS):
@@ -333,8 +358,7 @@ class LocalCursor(FakeSnowflakeCursor):
 
     def _rewritten(self, query: Expr, params: Parameters) -> Expr:
         """A query in DuckDB's words."""
-        transformed: Expr = self._transform(self._prepared(query), params)
-        return transformed
+        return self._transform(self._prepared(query), params)
 
     def _stored_target(self, statement: Expr) -> TableName | None:
         table = names.target(statement)
@@ -359,6 +383,10 @@ class LocalCursor(FakeSnowflakeCursor):
             if len(parts := rule(statement)) > 1:
                 return parts
         return [statement]
+
+    def _transform(self, expression: Expr, params: Parameters) -> Expr:
+        rules = super()._transform
+        return fewer_walks(lambda tree: rules(tree, params), expression)
 
     def _execute_part(self, statement: Expr, params: Parameters) -> None:
         used = params if statement.find(exp.Placeholder) else None
@@ -404,8 +432,8 @@ class LocalCursor(FakeSnowflakeCursor):
         self._answer(f"SELECT {columns}", statement)
         self._rowcount = cast("Any", sum(counts.values()))
 
-    def _answer(self, query: str, statement: Expr | None = None) -> int:
-        self._duck_conn.execute(query)
+    def _answer(self, query: str, statement: Expr | None = None, params: Parameters = None) -> int:
+        self._duck_conn.execute(query, params)
         self._described = list(self._duck_conn.description or [])
         table: Any = self._duck_conn.to_arrow_table()
         query_id, ran = str(uuid.uuid4()), statement or exp.Select()
@@ -521,4 +549,7 @@ def translate(error: duckdb.Error) -> snowflake.connector.errors.Error:
         return _disk_full(text)
     if "Division by zero" in text:
         return ProgrammingError(msg="Division by zero", errno=100051, sqlstate="22012")
+    for kind, number, state in KINDS_OF_ERRORS:
+        if isinstance(error, kind):
+            return ProgrammingError(msg=text, errno=number, sqlstate=state)
     return ProgrammingError(msg=text, errno=1003, sqlstate="42000")

@@ -244,7 +244,7 @@ class Server:
             cursor.describe_only(sql)
             return _described(session, cursor, sql)
         if isinstance(values, requests.Batch):
-            return _result(session, cursor, sql, cursor.execute_rows(sql, values.rows))
+            return _result(session, cursor, cursor.execute_rows(sql, values.rows))
         cursor.execute(sql, values)
         upload = cursor.last_expression and cursor.last_expression.args.get("put_stage_data")
         if upload:
@@ -252,7 +252,7 @@ class Server:
         if cursor.transfer is not None:
             urls = [self.address(base_url, path) for path in cursor.transfer["presignedUrls"]]
             return {"data": cursor.transfer | {"presignedUrls": urls}, "success": True}
-        return _result(session, cursor, sql, None)
+        return _result(session, cursor, None)
 
     def guarded(self, sql: str, work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         """Do the work and return its answer; errors become Snowflake's."""
@@ -380,7 +380,7 @@ class Server:
         def again() -> dict[str, Any]:
             cursor = session.cursor()
             cursor.execute(f"select * from table(result_scan('{query_id}'))")
-            return _result(session, cursor, "select 1", None)
+            return _result(session, cursor, None)
 
         return JSONResponse(await self.thread(lambda: self.guarded("result_scan", again)))
 
@@ -428,9 +428,9 @@ def _session_info(session: Session) -> dict[str, Any]:
     }
 
 
-def _result(session: Session, cursor: LocalCursor, sql: str, batch: int | None) -> dict[str, Any]:
+def _result(session: Session, cursor: LocalCursor, batch: int | None) -> dict[str, Any]:
     rowtype, table = cursor.rowtype, cursor.arrow
-    kind = statement_type_id(dialect.parse(sql))
+    kind = cursor.statement_type
     if batch is not None and kind in DML_TYPE_IDS:
         rows: dict[str, Any] = {"queryResultFormat": "json", "rowset": [[str(batch)]]}
     elif table is not None and kind in DML_TYPE_IDS:

@@ -23,6 +23,7 @@ from include.warehouse.local import places
 from include.warehouse.local.errors import WarehouseError
 from include.warehouse.local.gate import Gate
 from include.warehouse.local.locks import TableLocks
+from include.warehouse.local.remembered import Remembered
 from include.warehouse.local.rules import account, functions, metadata, staging
 from include.warehouse.local.rules.answers import identifier, literal
 
@@ -63,6 +64,7 @@ class Store:
         self.locks = TableLocks(idle_limit_seconds)
         self.catalog_lock = threading.RLock()
         self.gate = Gate()
+        self.remembered = Remembered()
         self.sessions: weakref.WeakSet[Session] = weakref.WeakSet()
         places.guard_fakesnow(self.stages)
         self.attached: set[str] = set()
