@@ -100,7 +100,7 @@ def dbt_task_group(
             extra_context={"dbt_node_config": node.context_dict, "package_name": node.package_name},
             doc_md=content["nodes"][node.unique_id]["description"] or None,
             poke_interval=2,
-            deferrable=not is_headless(),
+            start_from_trigger=not is_headless(),
             **task_args,
         )
 

@@ -23,7 +23,6 @@ from include.logs import event
 from include.orchestration.alerts import rows_rejected, source_differs
 from include.orchestration.environment import is_headless
 from include.orchestration.run_mode import RunMode, RunModeError
-from include.orchestration.watcher import SETTLING_SECONDS
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -32,6 +31,15 @@ if TYPE_CHECKING:
     from include.ingestion.loader import FileResult
 
 POLL_SECONDS = 30.0
+
+SETTLING_SECONDS = 10.0
+"""How long a trigger waits before it may fire.
+
+A task that comes back from its trigger before the scheduler has taken note of its having left is
+failed by the scheduler ("reported that the task instance finished with state success, but the task
+instance's state attribute is queued"). On a busy machine that takes seconds.
+"""
+
 GROUP = "ingest"
 LOADS = "loads"
 """The key under which tasks say which loads they made, for `rejected_rows`."""

@@ -4,24 +4,40 @@ In Cosmos's watcher mode one producer task runs ``dbt build`` for the whole sele
 model's task reports what became of its node. Cosmos calls a model done when it is built. Here it
 is done when its tests have passed too, so that a failing test turns the model's own task red and
 holds back what is built on it.
+
+Under a scheduler a model's task starts as a trigger and ends as one, without a worker, if all went
+well. Only what went wrong, and what is tried again, goes to a worker. All triggers of a build look
+at the same list of nodes, which the producer publishes.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-from typing import TYPE_CHECKING, Any, ClassVar
+import time
+from enum import Enum
+from typing import TYPE_CHECKING, Any, ClassVar, cast
+from weakref import WeakValueDictionary
 
 from airflow.sdk.exceptions import AirflowException
-from cosmos.operators._watcher.aggregation import get_tests_status_xcom_key
+from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
+from airflow.sdk.execution_time.xcom import XCom
+from airflow.triggers.base import BaseTrigger, StartTriggerArgs, TaskSuccessEvent, TriggerEvent
+from asgiref.sync import sync_to_async
+from cosmos.operators._watcher.aggregation import (
+    get_aggregated_test_status,
+    get_tests_status_xcom_key,
+)
 from cosmos.operators._watcher.state import (
     DbtNodeStatus,
     ProducerTaskState,
     get_xcom_val,
     is_dbt_node_status_failed,
     is_dbt_node_status_success,
+    is_dbt_node_status_terminal,
+    is_producer_task_terminated,
+    safe_xcom_push,
 )
-from cosmos.operators._watcher.triggerer import WatcherTrigger
 from cosmos.operators.watcher import DbtConsumerWatcherSensor, DbtProducerWatcherOperator
 
 from include.orchestration.alerts import HeldBackMixin
@@ -30,9 +46,14 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
     from airflow.sdk import Context
-    from airflow.triggers.base import TriggerEvent
 
 _NEVER_RAN = {ProducerTaskState.UPSTREAM_FAILED, ProducerTaskState.REMOVED}
+
+NODES = "nodes"
+"""Under this XCom key the producer publishes what became of each node that has ended."""
+
+PUBLISHING_SECONDS = 1.0
+"""How often the producer publishes at most; the list grows with the build."""
 
 
 def node_status(built: str | None, tested: str | None, *, has_tests: bool) -> str | None:
@@ -52,42 +73,130 @@ class HeldBackError(HeldBackMixin, AirflowException):
     """A node was not built because of another task, which has its own error."""
 
 
-SETTLING_SECONDS = 10.0
-"""How long a trigger waits before it may fire.
+class Build:
+    """A build as the triggers of its nodes see it; one of them asks for all.
 
-A task that comes back from its trigger before the scheduler has taken note of its having left is
-failed by the scheduler ("reported that the task instance finished with state success, but the task
-instance's state attribute is queued"). On a busy machine that takes seconds.
-"""
+    Args:
+        dag_id: the DAG that runs it.
+        run_id: the run of that DAG.
+        task_id: the producer's task.
+    """
+
+    def __init__(self, dag_id: str, run_id: str, task_id: str) -> None:
+        self._place = {"dag_id": dag_id, "run_id": run_id}
+        self._task_id = task_id
+        self._lock = asyncio.Lock()
+        self._asked = float("-inf")
+        self._found: tuple[str | None, dict[str, str]] = (None, {})
+
+    async def look(self, interval: float) -> tuple[str | None, dict[str, str]]:
+        """The producer's state, and the status of each node that has ended.
+
+        Args:
+            interval: seconds for which an answer is good enough.
+        """
+        async with self._lock:
+            if time.monotonic() - self._asked >= interval:
+                self._found = await sync_to_async(self._ask)()
+                self._asked = time.monotonic()
+        return self._found
+
+    def _ask(self) -> tuple[str | None, dict[str, str]]:
+        # The state first: of a producer that has ended, the list is whole.
+        run_id = self._place["run_id"]
+        states = RuntimeTaskInstance.get_task_states(
+            dag_id=self._place["dag_id"], task_ids=[self._task_id], run_ids=[run_id]
+        )
+        nodes = XCom.get_one(**self._place, task_id=self._task_id, key=NODES)
+        return states.get(run_id, {}).get(self._task_id), nodes or {}
 
 
-class DbtNodeTrigger(WatcherTrigger):  # type: ignore[misc]
-    """Waits for one node and its tests without occupying a worker."""
+_builds: WeakValueDictionary[tuple[str, str, str], Build] = WeakValueDictionary()
 
-    def __init__(self, *, has_tests: bool, **arguments: Any) -> None:
-        super().__init__(**arguments)
-        self.has_tests = has_tests
+
+class DbtNodeTrigger(BaseTrigger):
+    """Waits for one node and its tests without occupying a worker.
+
+    Args:
+        model_unique_id: dbt's id of the node.
+        producer_task_id: the task that runs the build.
+        poke_interval: seconds between two looks.
+    """
+
+    def __init__(self, *, model_unique_id: str, producer_task_id: str, poke_interval: float):
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.arguments = {
+            "model_unique_id": model_unique_id,
+            "producer_task_id": producer_task_id,
+            "poke_interval": poke_interval,
+        }
+        self.node = model_unique_id
+        self.producer_task_id = producer_task_id
+        self.poke_interval = poke_interval
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """The trigger as Airflow stores it."""
-        _, arguments = super().serialize()
-        path = f"{type(self).__module__}.{type(self).__qualname__}"
-        return path, {**arguments, "has_tests": self.has_tests}
+        return f"{type(self).__module__}.{type(self).__qualname__}", self.arguments
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Fire once, when the node and its tests have ended."""
-        await asyncio.sleep(SETTLING_SECONDS)
-        async for event in super().run():
-            yield event
-
-    async def _parse_dbt_node_status_and_compiled_sql(self) -> tuple[str | None, str | None]:
-        built, compiled_sql = await super()._parse_dbt_node_status_and_compiled_sql()
-        tested = await self.get_xcom_val(get_tests_status_xcom_key(self.model_unique_id))
-        return node_status(built, tested, has_tests=self.has_tests), compiled_sql
+        """End the task if its node is done; send it to a worker if there is more to do."""
+        task = cast("RuntimeTaskInstance", self.task_instance)
+        place = (task.dag_id, task.run_id, self.producer_task_id)
+        build = _builds.setdefault(place, Build(*place))
+        self.log.info("Following %s in the build of %s.", self.node, self.producer_task_id)
+        while True:
+            producer, nodes = await build.look(self.poke_interval)
+            ended, status = is_producer_task_terminated(producer), nodes.get(self.node)
+            again = task.try_number > 1 and ended
+            if not again and is_dbt_node_status_success(status):
+                self.log.info("%s: %s", self.node, status)
+                yield TaskSuccessEvent()
+                return
+            if ended or status is not None:
+                self.log.info("%s: %s; a worker goes on.", self.node, status or producer)
+                found = {"status": status, "producer": producer}
+                yield TriggerEvent(found)  # type: ignore[no-untyped-call]
+                return
+            await asyncio.sleep(self.poke_interval)
 
 
 class DbtBuildOperator(DbtProducerWatcherOperator):  # type: ignore[misc]
     """The task that runs ``dbt build`` and reports each node's result to the node's task."""
+
+    def execute(self, context: Context, **kwargs: Any) -> Any:
+        """Build, and publish at the end what became of every node."""
+        self._built: dict[str, str] = {}
+        self._nodes: dict[str, str] = {}
+        self._published = 0.0
+        self._owners: dict[str, list[str]] = {}
+        for node, tests in self.tests_per_model.items():
+            for test in tests:
+                self._owners.setdefault(test, []).append(node)
+        try:
+            return super().execute(context, **kwargs)
+        finally:
+            safe_xcom_push(context["ti"], NODES, self._nodes)
+
+    def _note(self, data: dict[str, Any], task_instance: Any) -> None:
+        """Take down what an event says about a node or a test, and publish it."""
+        node = data.get("node_info") or {}
+        name, status = node.get("unique_id"), node.get("node_status")
+        if not name or not is_dbt_node_status_terminal(status):
+            return
+        if name not in self._owners and node.get("resource_type") not in {"test", "unit_test"}:
+            # dbt says "skipped" also of a node that was held back by a failure before it.
+            held_back = name in self._upstream_failure_skipped_ids
+            self._built[name] = str(DbtNodeStatus.FAILED if held_back else status)
+        for one in self._owners.get(name, [name]):
+            tested = get_aggregated_test_status(
+                one, self.tests_per_model, self.test_results_per_model
+            )
+            done = node_status(self._built.get(one), tested, has_tests=one in self.tests_per_model)
+            if done is not None:
+                self._nodes[one] = done.value if isinstance(done, Enum) else done
+        if time.monotonic() - self._published >= PUBLISHING_SECONDS:
+            self._published = time.monotonic()
+            safe_xcom_push(task_instance, NODES, dict(self._nodes))
 
     def _make_parse_callable(self) -> Callable[..., None]:
         """Cosmos's reader of dbt's events, which here ignores debug events.
@@ -98,13 +207,17 @@ class DbtBuildOperator(DbtProducerWatcherOperator):  # type: ignore[misc]
         """
         read = super()._make_parse_callable()
 
-        def read_what_is_printed(line: str, *arguments: Any, **named: Any) -> None:
+        def read_what_is_printed(line: str, extra_kwargs: Any) -> None:
             try:
-                level = json.loads(line)["info"]["level"]
+                event = json.loads(line)
+                level, data = event["info"]["level"], event["data"]
             except (ValueError, KeyError, TypeError):
-                level = ""
-            if level != "debug":
-                read(line, *arguments, **named)
+                level, data = "", {}
+            if level == "debug":
+                return
+            read(line, extra_kwargs)
+            if context := extra_kwargs.get("context"):
+                self._note(data, context["ti"])
 
         return read_what_is_printed
 
@@ -117,33 +230,32 @@ class DbtNodeSensor(DbtConsumerWatcherSensor):  # type: ignore[misc]
 
     Args:
         has_tests: whether the producer's build runs tests of this node.
+        start_from_trigger: whether a trigger follows the node; else the task itself does.
     """
 
     template_fields: tuple[str, ...] = DbtConsumerWatcherSensor.template_fields
     base_cmd: ClassVar[list[str]] = ["build"]
 
-    def __init__(self, *, has_tests: bool, **arguments: Any) -> None:
-        super().__init__(**arguments)
+    def __init__(self, *, has_tests: bool, start_from_trigger: bool, **arguments: Any) -> None:
+        super().__init__(deferrable=False, **arguments)
         self.has_tests = has_tests
         self._build_alone = False
+        self.start_from_trigger = start_from_trigger
+        self.start_trigger_args = StartTriggerArgs(
+            trigger_cls=f"{DbtNodeTrigger.__module__}.{DbtNodeTrigger.__qualname__}",
+            trigger_kwargs={
+                "model_unique_id": self.model_unique_id,
+                "producer_task_id": self.producer_task_id,
+                "poke_interval": self.poke_interval,
+            },
+            next_method=self.execute_complete.__name__,
+            timeout=self.execution_timeout,
+        )
 
-    def _execute_core(self, context: Context) -> None:
-        if not self.deferrable:
-            super()._execute_core(context)
-        elif not self.poke(context):
-            self.defer(
-                trigger=DbtNodeTrigger(
-                    has_tests=self.has_tests,
-                    model_unique_id=self.model_unique_id,
-                    producer_task_id=self.producer_task_id,
-                    dag_id=self.dag_id,
-                    run_id=context["run_id"],
-                    map_index=context["task_instance"].map_index,
-                    poke_interval=self.poke_interval,
-                ),
-                timeout=self.execution_timeout,
-                method_name=self.execute_complete.__name__,
-            )
+    def execute_complete(self, context: Context, event: dict[str, Any]) -> None:
+        """Go on in a worker: fail with the reason, or build the node alone."""
+        self.log.info("Found by the trigger: %s", event)
+        self.execute(context)
 
     def _get_node_status(self, ti: Any, context: Context) -> str | None:
         built = super()._get_node_status(ti, context)

@@ -292,7 +292,7 @@ class LocalCursor(FakeSnowflakeCursor):
         if text := tables.own_names(parts[0]):
             noted[0].args["view_text"] = text
 
-        if isinstance(parts[0], exp.Query) and not parts[0].args.get("seed"):
+        if isinstance(statement, exp.Query) and not parts[0].args.get("seed"):
             query = parts[0].sql(dialect="duckdb")
             used = params if parts[0].find(exp.Placeholder) else None
             session.read(lambda: self._answer(query, params=used))
