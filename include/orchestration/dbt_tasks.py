@@ -174,7 +174,8 @@ def dbt_task_group(
             project_dir=str(dbt_project()),
             profile_config=profile,
             install_deps=False,
-            invocation_mode=_invocation_mode(),
+            # It takes a second once dbt is imported, so a process of its own would double its time.
+            invocation_mode=InvocationMode.DBT_RUNNER,
             dbt_executable_path=dbt_executable(),
             manifest_filepath=producer.manifest_filepath,
             cache_dir=producer.cache_dir,

@@ -250,19 +250,12 @@ def _begun(printed: TextIO) -> Iterator[str]:
 PRELOADED = (
     "airflow.api_fastapi.execution_api.app",
     "airflow.dag_processing.dagbag",
-    "airflow.sdk.execution_time.supervisor",
-    "airflow.sdk.execution_time.task_runner",
-    "airflow.serialization.serialized_objects",
     "airflow.utils.cli",
-    "cosmos.operators.local",
-    "cosmos.operators.watcher",
-    "dbt.adapters.snowflake",
-    "dbt.cli.main",
     "include.ingestion.loader",
     "include.orchestration.dbt_tasks",
     "include.orchestration.ingestion_tasks",
+    "include.orchestration.preloaded",
     "include.orchestration.run_summary",
-    "snowflake.connector",
 )
 
 

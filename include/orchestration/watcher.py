@@ -49,6 +49,8 @@ if TYPE_CHECKING:
 
 _NEVER_RAN = {ProducerTaskState.UPSTREAM_FAILED, ProducerTaskState.REMOVED}
 
+_BEFORE_IT_RUNS = {"scheduled", "queued"}
+
 NODES = "nodes"
 """Under this XCom key the producer publishes what became of each node that has ended."""
 
@@ -107,8 +109,11 @@ class Build:
         states = RuntimeTaskInstance.get_task_states(
             dag_id=self._place["dag_id"], task_ids=[self._task_id], run_ids=[run_id]
         )
+        state = states.get(run_id, {}).get(self._task_id)
+        if state is None or state in _BEFORE_IT_RUNS:
+            return state, {}
         nodes = XCom.get_one(**self._place, task_id=self._task_id, key=NODES)
-        return states.get(run_id, {}).get(self._task_id), nodes or {}
+        return state, nodes or {}
 
 
 _builds: WeakValueDictionary[tuple[str, str, str], Build] = WeakValueDictionary()
@@ -172,6 +177,8 @@ class DbtBuildOperator(DbtProducerWatcherOperator):  # type: ignore[misc]
         for node, tests in self.tests_per_model.items():
             for test in tests:
                 self._owners.setdefault(test, []).append(node)
+        # An empty list, as triggers would find none at first, which Airflow logs as an error.
+        safe_xcom_push(context["ti"], NODES, {})
         try:
             return super().execute(context, **kwargs)
         finally:
@@ -241,7 +248,11 @@ class DbtNodeSensor(DbtConsumerWatcherSensor):  # type: ignore[misc]
         self.has_tests = has_tests
         self._build_alone = False
         self.start_from_trigger = start_from_trigger
-        self.start_trigger_args = StartTriggerArgs(
+
+    @property
+    def start_trigger_args(self) -> StartTriggerArgs:
+        """The trigger that this task starts as; Cosmos gives the task its producer afterwards."""
+        return StartTriggerArgs(
             trigger_cls=f"{DbtNodeTrigger.__module__}.{DbtNodeTrigger.__qualname__}",
             trigger_kwargs={
                 "model_unique_id": self.model_unique_id,
