@@ -22,7 +22,6 @@ from cosmos.constants import (
     LoadMode,
     TestBehavior,
 )
-from cosmos.operators.local import DbtSourceLocalOperator
 
 from include.orchestration.builds import (
     builds_folder,
@@ -40,12 +39,13 @@ from include.orchestration.manifest import (
     MONITORING,
     domain_selection,
     manifest_path,
+    parse_folder,
     read_manifest,
     tests_by_owner,
 )
 from include.orchestration.rejected_rows import lists_rejected_rows, tell_rejected
 from include.orchestration.run_mode import END, FULL_REFRESH, START
-from include.orchestration.watcher import DbtBuildOperator, DbtNodeSensor
+from include.orchestration.watcher import DbtBuildOperator, DbtFreshnessOperator, DbtNodeSensor
 
 if TYPE_CHECKING:
     from cosmos.dbt.graph import DbtNode
@@ -151,11 +151,13 @@ def dbt_task_group(
     # Cosmos creates this task itself and has no option for its class.
     producer.__class__ = DbtBuildOperator
     producer.trigger_rule = TriggerRule.NONE_FAILED
+    producer.cache_dir = parse_folder()
     nodes = [task for task in group.tasks_map.values() if isinstance(task, DbtNodeSensor)]
     owned_tests = tests_by_owner(content, {task.model_unique_id for task in nodes})
     for node in nodes:
         node.has_tests = node.model_unique_id in owned_tests
         # Of a node that is built alone, because it is tried again.
+        node.cache_dir = parse_folder()
         node.callback, node.callback_args = tell_run_results, {"domain": domain}
     producer.tests_per_model = owned_tests
     builds = builds_folder(producer.dag_id)
@@ -164,7 +166,7 @@ def dbt_task_group(
     producer.callback_args = {"folder": str(builds), "domain": domain}
     first_nodes = [node for node in nodes if not node.upstream_list]
     if sources is None or sources:
-        freshness = DbtSourceLocalOperator(
+        freshness = DbtFreshnessOperator(
             task_id=FRESHNESS_TASK,
             task_group=group,
             select=" ".join(f"source:{domain}.{name}" for name in sources or ["*"]),
@@ -178,7 +180,7 @@ def dbt_task_group(
             invocation_mode=InvocationMode.DBT_RUNNER,
             dbt_executable_path=dbt_executable(),
             manifest_filepath=producer.manifest_filepath,
-            cache_dir=producer.cache_dir,
+            cache_dir=parse_folder(),
             emit_datasets=False,
             env=producer.env,
             callback=keep_and_tell_freshness,

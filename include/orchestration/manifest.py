@@ -43,6 +43,9 @@ DECISIVE = (
 )
 """Our variables that change what a manifest says. The others are about the connection alone."""
 
+NO_BOUNDS = {"backfill_start": "", "backfill_end": ""}
+"""The variables that bound incremental models, as a run without a range gives them."""
+
 MONITORING = "monitoring"
 """The tag of tests that no pipeline runs but `platform__monitoring__hourly`; Elementary's."""
 
@@ -131,6 +134,11 @@ def tests_by_owner(
     return owned
 
 
+def parse_folder(variables: Mapping[str, str] = os.environ) -> Path:
+    """Where dbt left what it made of the project, below `target`; tasks go on from there."""
+    return manifest_path(variables).parent
+
+
 def ensure_manifest(variables: Mapping[str, str]) -> Path:
     """Write the manifest if the dbt project changed since it was written; return its path.
 
@@ -146,7 +154,7 @@ def ensure_manifest(variables: Mapping[str, str]) -> Path:
     if _fits(path, fingerprint):
         return path
 
-    work = path.with_name("parse")
+    work = parse_folder(variables) / "target"
     work.mkdir(parents=True, exist_ok=True)
     # Programs that share a home and start at a time would write into each other's files.
     with path.with_name("lock").open("w") as lock:
@@ -162,6 +170,8 @@ def _parse(variables: Mapping[str, str], work: Path) -> None:
     project = str(dbt_project(variables))
     command = [dbt_executable(), "--no-use-colors", "parse", "--target", target(variables)]
     command += ["--profile", "firn", "--project-dir", project, "--profiles-dir", project]
+    # Tasks go on from what this leaves in the folder, if it was parsed with the same variables.
+    command += ["--vars", json.dumps(NO_BOUNDS)]
     command += ["--target-path", str(work), "--log-path", str(work)]
     parsed = subprocess.run(command, env=variables, capture_output=True, text=True, check=False)
     if parsed.returncode != 0:

@@ -38,12 +38,14 @@ from cosmos.operators._watcher.state import (
     is_producer_task_terminated,
     safe_xcom_push,
 )
+from cosmos.operators.local import DbtSourceLocalOperator
 from cosmos.operators.watcher import DbtConsumerWatcherSensor, DbtProducerWatcherOperator
 
 from include.orchestration.alerts import HeldBackMixin
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
+    from pathlib import Path
 
     from airflow.sdk import Context
 
@@ -165,7 +167,22 @@ class DbtNodeTrigger(BaseTrigger):
             await asyncio.sleep(self.poke_interval)
 
 
-class DbtBuildOperator(DbtProducerWatcherOperator):  # type: ignore[misc]
+class ParsedMixin:
+    """A task that goes on from the parsing that the manifest comes from, and leaves it as it is.
+
+    Cosmos would keep what each task makes of it. A run over a range parses with other variables,
+    and the next run would have to parse everything again.
+    """
+
+    def _update_partial_parse_cache(self, tmp_dir_path: Path) -> None:
+        pass
+
+
+class DbtFreshnessOperator(ParsedMixin, DbtSourceLocalOperator):  # type: ignore[misc]
+    """The task that runs ``dbt source freshness``."""
+
+
+class DbtBuildOperator(ParsedMixin, DbtProducerWatcherOperator):  # type: ignore[misc]
     """The task that runs ``dbt build`` and reports each node's result to the node's task."""
 
     def execute(self, context: Context, **kwargs: Any) -> Any:
@@ -229,7 +246,7 @@ class DbtBuildOperator(DbtProducerWatcherOperator):  # type: ignore[misc]
         return read_what_is_printed
 
 
-class DbtNodeSensor(DbtConsumerWatcherSensor):  # type: ignore[misc]
+class DbtNodeSensor(ParsedMixin, DbtConsumerWatcherSensor):  # type: ignore[misc]
     """One dbt node with its tests, green when the node is built and no test of it failed.
 
     A retry, and a node that dbt left out because something before it had failed and is repaired
