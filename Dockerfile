@@ -53,6 +53,7 @@ COPY --chown=50000:0 LICENSE NOTICE packages.yml ./
 COPY --chown=50000:0 dbt dbt
 COPY --chown=50000:0 include include
 COPY --chown=50000:0 dags dags
+COPY --chown=50000:0 plugins plugins
 
 # Packages of dbt's hub: those of dbt/dbt_packages if the folder was filled before, as where the
 # hub is out of reach, else the ones that dbt/package-lock.yml names.

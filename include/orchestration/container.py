@@ -11,6 +11,7 @@ place of its own. Settings come from the environment, secrets from files: for ea
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import tempfile
@@ -22,7 +23,12 @@ from typing import NoReturn
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
-from include.orchestration.environment import LOOPBACK, project_environment, shared_secret
+from include.orchestration.environment import (
+    LOOPBACK,
+    PRELOADED,
+    project_environment,
+    shared_secret,
+)
 from include.orchestration.local_airflow import COMPONENTS
 from include.orchestration.manifest import ManifestError, require_manifest
 
@@ -106,6 +112,8 @@ def container_environment() -> dict[str, str]:
         "AIRFLOW__SCHEDULER__ENABLE_HEALTH_CHECK": "True",
         "AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_SERVER_HOST": LOOPBACK,
         SCHEDULER_PORT: str(SCHEDULER_HEALTH_PORT),
+        # What plugins/firn.py does for the scheduler.
+        "AIRFLOW__CELERY__EXTRA_CELERY_CONFIG": json.dumps({"imports": [PRELOADED]}),
     }
     # Where no secret is given, containers that share the folder share one that is made there.
     for name, file in (

@@ -38,6 +38,9 @@ LOCAL_LOGIN = "include.orchestration.local_login.LocalAuthManager"
 AIRFLOW_USER = "admin"
 AIRFLOW_HOSTS = "FIRN_AIRFLOW_HOSTS"
 
+PRELOADED = "include.orchestration.preloaded"
+"""The module that imports what tasks need, for processes that fork for each task."""
+
 SQLITE_WAIT_SECONDS = 60
 """How long a process waits for another's lock on Airflow's database before it gives up."""
 

@@ -33,7 +33,7 @@ import psutil  # type: ignore[import-untyped]
 
 from include.logs import hide_secrets_in_process
 from include.orchestration.builds import BuildLog, NodeResult, builds_folder
-from include.orchestration.environment import REPOSITORY, firn_home
+from include.orchestration.environment import PRELOADED, REPOSITORY, firn_home
 
 if TYPE_CHECKING:
     from airflow.sdk import DAG
@@ -247,14 +247,14 @@ def _begun(printed: TextIO) -> Iterator[str]:
 
 # -- the process that forks ------------------------------------------------------------------------
 
-PRELOADED = (
+IMPORTED = (
     "airflow.api_fastapi.execution_api.app",
     "airflow.dag_processing.dagbag",
     "airflow.utils.cli",
     "include.ingestion.loader",
     "include.orchestration.dbt_tasks",
     "include.orchestration.ingestion_tasks",
-    "include.orchestration.preloaded",
+    PRELOADED,
     "include.orchestration.run_summary",
 )
 
@@ -266,7 +266,7 @@ def _serve() -> None:
     # Standard output carries answers, so anything that an import prints goes to standard error.
     os.dup2(2, 1)
     logging.getLogger("airflow.task").setLevel(logging.INFO)
-    for module in PRELOADED:
+    for module in IMPORTED:
         importlib.import_module(module)
     _build_api()
     dags, unreadable = _read_dags()

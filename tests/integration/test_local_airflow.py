@@ -154,6 +154,25 @@ def locked(up: Up) -> Iterator[tuple[dict[str, int | None], threading.Thread]]:
 # -- who can log in --------------------------------------------------------------------------------
 
 
+def test_what_forks_for_tasks_and_dag_files_has_imported_what_they_need(up: Up) -> None:
+    has = {
+        name: "snowflake/connector" in Path(f"/proc/{up.pid(name)}/maps").read_text()
+        for name in COMPONENTS
+    }
+    assert has.pop("scheduler")
+    assert has.pop("dag-processor")
+    workers = [
+        one
+        for one in psutil.Process(up.pid("scheduler")).children()
+        if "LocalExecutor" in " ".join(one.cmdline())
+    ]
+    assert workers
+    for one in workers:
+        assert "snowflake/connector" in Path(f"/proc/{one.pid}/maps").read_text()
+    # It would need the memory for nothing.
+    assert not has["api-server"]
+
+
 def test_up_prints_a_login_of_this_installation_that_nobody_else_can_read(up: Up) -> None:
     address = f"http://127.0.0.1:{up.environment['FIRN_AIRFLOW_PORT']}"
     assert f"{address}  (user {AIRFLOW_USER}, password {up.password})" in up.said

@@ -102,7 +102,7 @@ def test_no_secret_gets_into_a_layer() -> None:
             files = {part for part in rest.split()[:-1] if not part.startswith("--")}
             assert files <= {
                 *("LICENSE", "NOTICE", "requirements-image.txt", "packages.yml"),
-                *("dbt", "include", "dags"),
+                *("dbt", "include", "dags", "plugins"),
             }, rest
 
 
@@ -117,7 +117,8 @@ def test_the_build_sees_what_is_copied_and_nothing_private(tmp_path: Path) -> No
     ).stdout.splitlines()
     seen = [name for name in tracked if not ignored.match_file(name)]
     assert {name.split("/")[0] for name in seen} == {
-        *("LICENSE", "NOTICE", "dags", "dbt", "include", "packages.yml", "requirements-image.txt")
+        *("LICENSE", "NOTICE", "dags", "dbt", "include", "packages.yml", "plugins"),
+        "requirements-image.txt",
     }
     assert "dbt/packages.yml" in seen
     assert not ignored.match_file("dbt/dbt_packages/elementary/dbt_project.yml")
@@ -234,6 +235,26 @@ def test_what_the_environment_says_of_airflow_goes_first(here: pytest.MonkeyPatc
     assert made["AIRFLOW__COSMOS__ENABLE_TELEMETRY"] == "False"
     # No page without a login comes from here.
     assert "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS" not in made
+
+
+def test_a_worker_imports_what_tasks_need_before_it_forks(here: pytest.MonkeyPatch) -> None:
+    here.setenv("AIRFLOW__CORE__EXECUTOR", "CeleryExecutor")
+    here.setenv("AIRFLOW__CELERY__BROKER_URL", "redis://redis:6379/0")
+    script = """
+import sys
+from airflow.providers.celery.executors.celery_executor import app
+assert "dbt.cli.main" not in sys.modules
+app.loader.init_worker()
+assert {"dbt.cli.main", "cosmos.operators.watcher", "snowflake.connector"} <= set(sys.modules)
+"""
+    ran = subprocess.run(
+        [sys.executable, "-c", script],
+        env=container_environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stderr
 
 
 @pytest.mark.parametrize("url", ["", "postgres"])
