@@ -6,8 +6,6 @@ import sys
 from airflow.listeners import hookimpl
 from airflow.plugins_manager import AirflowPlugin
 
-from include.orchestration.environment import PRELOADED
-
 FORKING = {"scheduler", "dag-processor"}
 """The commands whose processes fork for each task, or for each DAG file."""
 
@@ -17,7 +15,8 @@ def on_starting(component: object) -> None:  # noqa: ARG001 - Airflow passes it 
     """Called by each of Airflow's programs, before it starts its work."""
     # The component does not know its own kind yet.
     if FORKING.intersection(sys.argv[1:2]):
-        importlib.import_module(PRELOADED)
+        # Nothing else of this project: a task is to find its code as it is by then.
+        importlib.import_module("include.orchestration.preloaded")
 
 
 class FirnPlugin(AirflowPlugin):
