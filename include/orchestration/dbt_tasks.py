@@ -111,6 +111,8 @@ def dbt_task_group(
             manifest_path=manifest_path(),
             project_name="firn",
             install_dbt_deps=False,
+            # The process of headless runs has parsed the project for all of them.
+            partial_parse=not is_headless(),
             # The producer reads its artifacts where Cosmos expects them, in its own copy.
             env_vars={
                 "DBT_TARGET_PATH": "target",
@@ -183,6 +185,7 @@ def dbt_task_group(
             cache_dir=parse_folder(),
             emit_datasets=False,
             env=producer.env,
+            partial_parse=producer.partial_parse,
             callback=keep_and_tell_freshness,
             callback_args={"folder": str(builds), "domain": domain},
             doc_md="`dbt source freshness` of the domain's sources. Stale beyond `error_after` "

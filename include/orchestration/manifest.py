@@ -149,7 +149,6 @@ def ensure_manifest(variables: Mapping[str, str]) -> Path:
         ManifestError: ``dbt parse`` failed. The manifest of before stays as it was.
     """
     path = manifest_path(variables)
-    stamp = path.with_name("fingerprint")
     fingerprint = project_fingerprint(variables)
     if _fits(path, fingerprint):
         return path
@@ -162,20 +161,31 @@ def ensure_manifest(variables: Mapping[str, str]) -> Path:
         if not _fits(path, fingerprint):
             _parse(variables, work)
             (work / "manifest.json").replace(path)
-            stamp.write_text(fingerprint)
+            path.with_name("fingerprint").write_text(fingerprint)
     return path
 
 
-def _parse(variables: Mapping[str, str], work: Path) -> None:
+def parse_arguments(variables: Mapping[str, str], work: Path) -> list[str]:
+    """The arguments of ``dbt parse``; others, and tasks could not go on from what it leaves.
+
+    Args:
+        variables: the environment of the Airflow it is for.
+        work: the folder for what dbt writes.
+    """
     project = str(dbt_project(variables))
-    command = [dbt_executable(), "--no-use-colors", "parse", "--target", target(variables)]
-    command += ["--profile", "firn", "--project-dir", project, "--profiles-dir", project]
-    # Tasks go on from what this leaves in the folder, if it was parsed with the same variables.
-    command += ["--vars", json.dumps(NO_BOUNDS)]
-    command += ["--target-path", str(work), "--log-path", str(work)]
+    return [
+        *("--no-use-colors", "parse", "--target", target(variables), "--profile", "firn"),
+        *("--project-dir", project, "--profiles-dir", project, "--vars", json.dumps(NO_BOUNDS)),
+        *("--target-path", str(work), "--log-path", str(work)),
+    ]
+
+
+def _parse(variables: Mapping[str, str], work: Path) -> None:
+    command = [dbt_executable(), *parse_arguments(variables, work)]
     parsed = subprocess.run(command, env=variables, capture_output=True, text=True, check=False)
     if parsed.returncode != 0:
         said = "\n".join(parsed.stdout.strip().splitlines()[-12:])
+        project = dbt_project(variables)
         raise ManifestError(f"The dbt project in {project} cannot be parsed:\n{said}")
 
 
@@ -199,8 +209,17 @@ def require_manifest(variables: Mapping[str, str]) -> Path:
 
 
 def _fits(path: Path, fingerprint: str) -> bool:
-    stamp = path.with_name("fingerprint")
-    return path.exists() and stamp.exists() and stamp.read_text() == fingerprint
+    return path.exists() and _stamp(path) == fingerprint
+
+
+def _stamp(path: Path) -> str:
+    file = path.with_name("fingerprint")
+    return file.read_text() if file.exists() else ""
+
+
+def parsed_fingerprint(variables: Mapping[str, str]) -> str:
+    """The fingerprint of the project that the manifest was written for; empty if there is none."""
+    return _stamp(manifest_path(variables))
 
 
 def project_fingerprint(variables: Mapping[str, str]) -> str:

@@ -18,9 +18,11 @@ import logging
 import os
 import re
 import select
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
@@ -34,6 +36,7 @@ import psutil  # type: ignore[import-untyped]
 from include.logs import hide_secrets_in_process
 from include.orchestration.builds import BuildLog, NodeResult, builds_folder
 from include.orchestration.environment import PRELOADED, REPOSITORY, firn_home
+from include.orchestration.manifest import parse_arguments, parse_folder, parsed_fingerprint
 
 if TYPE_CHECKING:
     from airflow.sdk import DAG
@@ -167,7 +170,8 @@ def _runner(variables: Mapping[str, str], log: Path) -> subprocess.Popen[str]:
         variables: its environment.
         log: where it prints until its first run begins, for example why it cannot start.
     """
-    environment = json.dumps(sorted(variables.items()))
+    # It parses the dbt project once, and another project needs another process.
+    environment = json.dumps([parsed_fingerprint(variables), *sorted(variables.items())])
     if (known := _running.get(environment)) and known.poll() is None:
         return known
     close()
@@ -269,6 +273,7 @@ def _serve() -> None:
     for module in IMPORTED:
         importlib.import_module(module)
     _build_api()
+    _parse_project()
     dags, unreadable = _read_dags()
     # Memory pages that the garbage collector touches are no longer shared with the runs.
     gc.freeze()
@@ -307,6 +312,25 @@ def _build_api() -> None:
             await client.get("/health")
 
     asyncio.run(ask())
+
+
+def _parse_project() -> None:
+    """Parse the dbt project, so that dbt in the runs need not; Cosmos has no option for that."""
+    from cosmos.dbt import runner
+    from dbt.cli.main import dbtRunner
+
+    with tempfile.TemporaryDirectory(prefix="firn-parse-") as folder:
+        kept = parse_folder() / "target" / "partial_parse.msgpack"
+        if kept.exists():
+            shutil.copy(kept, folder)
+        parsed = dbtRunner().invoke(["--quiet", *parse_arguments(os.environ, Path(folder))])
+    if not parsed.success:
+        raise RuntimeError("The dbt project cannot be parsed; dbt's messages are above.")
+
+    def parsed_runner(callbacks: list[Callable[..., Any]] | None = None) -> dbtRunner:
+        return dbtRunner(manifest=cast("Any", parsed.result), callbacks=callbacks)
+
+    runner.get_runner = parsed_runner
 
 
 def _read_dags() -> tuple[dict[str, DAG], dict[str, str]]:

@@ -19,6 +19,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 from weakref import WeakValueDictionary
 
+from airflow.providers.openlineage.conf import is_disabled
 from airflow.sdk.exceptions import AirflowException
 from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
 from airflow.sdk.execution_time.xcom import XCom
@@ -167,22 +168,29 @@ class DbtNodeTrigger(BaseTrigger):
             await asyncio.sleep(self.poke_interval)
 
 
-class ParsedMixin:
-    """A task that goes on from the parsing that the manifest comes from, and leaves it as it is.
+class LightMixin:
+    """What Cosmos does with each dbt command, without what is not needed here.
 
-    Cosmos would keep what each task makes of it. A run over a range parses with other variables,
-    and the next run would have to parse everything again.
+    A task goes on from the parsing that the manifest comes from, and leaves it as it is. Cosmos
+    would keep what each task makes of it. A run over a range parses with other variables, and the
+    next run would have to parse everything again.
     """
 
     def _update_partial_parse_cache(self, tmp_dir_path: Path) -> None:
         pass
 
+    def calculate_openlineage_events_completes(self, *arguments: Any) -> bool:
+        """Cosmos would read all of dbt's results for events that nobody receives."""
+        if is_disabled():
+            return False
+        return bool(super().calculate_openlineage_events_completes(*arguments))  # type: ignore[misc]
 
-class DbtFreshnessOperator(ParsedMixin, DbtSourceLocalOperator):  # type: ignore[misc]
+
+class DbtFreshnessOperator(LightMixin, DbtSourceLocalOperator):  # type: ignore[misc]
     """The task that runs ``dbt source freshness``."""
 
 
-class DbtBuildOperator(ParsedMixin, DbtProducerWatcherOperator):  # type: ignore[misc]
+class DbtBuildOperator(LightMixin, DbtProducerWatcherOperator):  # type: ignore[misc]
     """The task that runs ``dbt build`` and reports each node's result to the node's task."""
 
     def execute(self, context: Context, **kwargs: Any) -> Any:
@@ -246,7 +254,7 @@ class DbtBuildOperator(ParsedMixin, DbtProducerWatcherOperator):  # type: ignore
         return read_what_is_printed
 
 
-class DbtNodeSensor(ParsedMixin, DbtConsumerWatcherSensor):  # type: ignore[misc]
+class DbtNodeSensor(LightMixin, DbtConsumerWatcherSensor):  # type: ignore[misc]
     """One dbt node with its tests, green when the node is built and no test of it failed.
 
     A retry, and a node that dbt left out because something before it had failed and is repaired

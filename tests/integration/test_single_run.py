@@ -17,6 +17,7 @@ from tenacity import Retrying, stop_after_delay, wait_fixed
 
 from include.orchestration import single_run
 from include.orchestration.environment import REPOSITORY, airflow_environment
+from include.orchestration.manifest import manifest_path
 from include.orchestration.single_run import run_dag
 from include.warehouse.connection import ConnectionSettings
 from tests.conftest import free_port
@@ -54,12 +55,43 @@ with DAG(
     first() >> second()
 '''
 
+LISTING = '''
+"""An airflow dag that lists models of a project whose folder is empty."""
+import os, pathlib, shutil
+import pendulum
+from airflow.sdk import DAG, task
+
+HERE = pathlib.Path(os.environ["FIRN_HOME"])
+
+with DAG(
+    dag_id="test__list__never", schedule=None, start_date=pendulum.datetime(2025, 1, 1, tz="UTC")
+):
+
+    @task
+    def listed():
+        from cosmos.dbt.runner import get_runner
+        from include.orchestration.environment import dbt_project
+
+        project = HERE / "project"
+        project.mkdir(exist_ok=True)
+        for name in ("dbt_project.yml", "profiles.yml"):
+            shutil.copy(dbt_project() / name, project)
+        found = get_runner().invoke([
+            *("ls", "--select", "mart_orders", "--resource-type", "model", "--project-dir"),
+            *(str(project), "--profiles-dir", str(project), "--log-path", str(HERE / "dbt-log")),
+        ])
+        (HERE / "listed").write_text(f"{found.result} {os.getppid()}")
+
+    listed()
+'''
+
 
 @pytest.fixture(scope="module")
 def variables(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     home = tmp_path_factory.mktemp("firn")
     (home / "dags").mkdir()
     (home / "dags" / "two.py").write_text(DAG)
+    (home / "dags" / "list.py").write_text(LISTING)
     (home / "dags" / "broken.py").write_text("# airflow dag\nraise ValueError('not today')")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("FIRN_AIRFLOW_PORT", str(free_port()))
@@ -130,3 +162,20 @@ def test_a_run_ends_with_the_program_that_asked_for_it(variables: dict[str, str]
     assert not alive
     assert time.monotonic() - began < 30
     assert "second" not in marks(variables)
+
+
+def test_the_project_is_parsed_once_and_another_one_anew(variables: dict[str, str]) -> None:
+    listed = Path(variables["FIRN_HOME"], "listed")
+    stamp = manifest_path(variables).with_name("fingerprint")
+    parsed, servers = stamp.read_text(), []
+    try:
+        for written in (parsed, parsed, "another"):
+            stamp.write_text(written)
+            done = run_dag("test__list__never", variables)
+            assert done.succeeded, "\n".join(done.last_lines(20))
+            found, _, parent = listed.read_text().rpartition(" ")
+            assert found == "['firn.mart.tpch.mart_orders']"
+            servers.append(parent)
+    finally:
+        stamp.write_text(parsed)
+    assert servers[0] == servers[1] != servers[2]
