@@ -30,7 +30,7 @@ endif
 
 # Extra arguments for pytest, for example: make test PYTEST_ARGS="tests/unit -k settings"
 PYTEST_ARGS ?=
-# And for the benchmark, for example: make bench BENCH_ARGS="--rows 100000 --repeat 1"
+# And for one benchmark, for example: make bench BENCH_ARGS="loading --rows 100000 --repeat 1"
 BENCH_ARGS ?=
 # How many tests run at a time; each worker has a local warehouse of its own.
 PYTEST_WORKERS ?= auto
@@ -87,8 +87,9 @@ workbook: $(RUNTIME) ## Report on a workbook of purchases and spins: make workbo
 	@$(PYTHON) -m include.quality workbook $(if $(FILE),"$$FILE") $(WORKBOOK_ARGS)
 
 .PHONY: bench
-bench: $(DEV) ## Measure how fast files are loaded on this machine; takes minutes
-	@$(PYTHON) -m benchmarks loading $(BENCH_ARGS)
+bench: $(DEV) ## Measure statements, loading and what Airflow adds to dbt; takes many minutes
+	@$(if $(BENCH_ARGS),$(PYTHON) -m benchmarks $(BENCH_ARGS),\
+		set -e; for one in statements loading orchestration; do $(PYTHON) -m benchmarks $$one; done)
 
 # Check
 

@@ -15,9 +15,13 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks import orchestration as orchestrated
 from benchmarks.loading import Bench, Method
 from benchmarks.monitoring import BuildError, measure
+from benchmarks.orchestration import RunError
+from benchmarks.statements import measure as measure_statements
 from include.monitoring.switch import MonitoringOffError
+from include.orchestration.local_airflow import LocalAirflowError
 from include.warehouse.connection import LOCAL_HOST, ConfigurationError, ConnectionSettings
 from include.warehouse.local.errors import WarehouseError
 from include.warehouse.local.process import LocalWarehouse
@@ -71,6 +75,51 @@ def monitoring(
         table.add_row(
             build.name, f"{middle:.2f}", f"{min(build.seconds):.2f}", f"{middle / first:.3f}"
         )
+    console.print(table)
+
+
+@app.command()
+def orchestration(
+    scale: Annotated[float, typer.Option(min=0.001, help="TPC-H scale factor.")] = 0.1,
+    repeat: Annotated[int, typer.Option(min=1, help="Runs of each way.")] = 3,
+) -> None:
+    """A run of the tpch DAG, without and with a scheduler, beside dbt build alone."""
+    try:
+        with _own_warehouse() as bench:
+            ways = orchestrated.measure(bench.settings, scale, repeat, console.print)
+    except (ConfigurationError, LocalAirflowError, RunError, WarehouseError) as error:
+        Console(stderr=True).print(str(error), style="red", markup=False, soft_wrap=True)
+        raise typer.Exit(2) from None
+    table = Table("way", box=None)
+    for heading in ("models", "seconds", "least", "more than dbt", "of dbt"):
+        table.add_column(heading, justify="right")
+    alone = median(ways[0].seconds)
+    for way in ways:
+        middle = median(way.seconds)
+        table.add_row(
+            way.name,
+            str(way.models or ways[-1].models),
+            f"{middle:.1f}",
+            f"{min(way.seconds):.1f}",
+            f"{middle - alone:.1f}",
+            f"{middle / alone:.3f}",
+        )
+    console.print(table)
+
+
+@app.command()
+def statements(
+    times: Annotated[int, typer.Option(min=1, help="Runs of each statement.")] = 300,
+) -> None:
+    """Small statements in the local warehouse beside DuckDB alone and plain fakesnow."""
+    with tempfile.TemporaryDirectory(prefix="firn-bench-") as name:
+        costs = measure_statements(Path(name), times)
+    table = Table("statement, processor ms", box=None)
+    for heading in ("DuckDB", "fakesnow", "local warehouse", "added"):
+        table.add_column(heading, justify="right")
+    for cost in costs:
+        values = (cost.duckdb, cost.fakesnow, cost.ours, cost.ours - cost.duckdb)
+        table.add_row(cost.name, *(f"{value:.2f}" for value in values))
     console.print(table)
 
 

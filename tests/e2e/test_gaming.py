@@ -6,6 +6,7 @@ The tests go on from one another, in this order.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
@@ -22,7 +23,7 @@ from include.orchestration.single_run import DagRunOutcome
 from include.sample_data import gaming
 from tests.e2e.airflow import Prepared, prepared
 from tests.e2e.scheduler import Scheduler, scheduler
-from tests.slack import PROXIES, serving
+from tests.slack import PROXIES, Slack, serving
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
@@ -34,16 +35,23 @@ RANGE = {
 }
 
 
+@dataclass(frozen=True)
 class Pipeline(Prepared):
-    def run(self, dag: str, **conf: Any) -> DagRunOutcome:
-        return self.run_dag(dag, **conf)
+    """All of it, connected to a Slack.
 
-    def run_and_listen(self, dag: str, **conf: Any) -> tuple[DagRunOutcome, list[str]]:
-        """A run that is connected to Slack, and the messages it sends."""
+    Attributes:
+        slack: keeps the messages that runs send.
+    """
+
+    slack: Slack
+
+    def run(self, dag: str, **conf: Any) -> tuple[DagRunOutcome, list[str]]:
+        """A run and the messages it sends."""
+        before = len(self.slack.texts)
+        # The same environment for every run, so that one process does them all.
         variables = {name: value for name, value in self.variables.items() if name not in PROXIES}
-        with serving() as slack:
-            outcome = self.run_dag(dag, variables=variables | {SLACK: slack.connection}, **conf)
-            return outcome, slack.texts
+        variables[SLACK] = self.slack.connection
+        return self.run_dag(dag, variables=variables, **conf), self.slack.texts[before:]
 
     def operational(self) -> Engine:
         """The game's database, a SQLite file, which has no schemas."""
@@ -57,8 +65,8 @@ class Pipeline(Prepared):
 
 @pytest.fixture(scope="module")
 def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipeline]:
-    with prepared(tmp_path_factory.mktemp("firn")) as here:
-        found = Pipeline(here.settings, here.variables)
+    with prepared(tmp_path_factory.mktemp("firn")) as here, serving() as slack:
+        found = Pipeline(here.settings, here.variables, slack)
         gaming.fill(20, 2, settings=found.settings)
         yield found
 
@@ -76,7 +84,7 @@ def test_purchases_then_spins_become_activity(pipeline: Pipeline) -> None:
                 updated_at=moment,
             )
         )
-    purchases, told = pipeline.run_and_listen(PURCHASES)
+    purchases, told = pipeline.run(PURCHASES)
     assert purchases.succeeded, "\n".join(purchases.last_lines(40))
     skipped = {task for task, state in purchases.tasks.items() if state == "skipped"}
     assert skipped == {"follow_up.check_freshness", "follow_up.trigger"}
@@ -105,7 +113,7 @@ def test_purchases_then_spins_become_activity(pipeline: Pipeline) -> None:
         late = dict.fromkeys(("timestamp", "created_at", "updated_at"), moment)
         spins = {"user_id": "ZZ99ZKF", "country": "US", "total_spins": 1234.5}
         connection.execute(gaming.SPINS.insert().values(**late, **spins))
-    activity, told = pipeline.run_and_listen(ACTIVITY)
+    activity, told = pipeline.run(ACTIVITY)
     assert activity.succeeded, "\n".join(activity.last_lines(40))
     assert set(activity.tasks.values()) == {"success"}
     # The list still holds the rejected purchases, but this run did not bring them.
@@ -133,7 +141,7 @@ def test_purchases_then_spins_become_activity(pipeline: Pipeline) -> None:
 
 def test_half_a_range_is_refused_and_nothing_changes(pipeline: Pipeline) -> None:
     before = pipeline.sql("select count(*) from RAW.META.LOADS")
-    refused = pipeline.run(PURCHASES, backfill_start_date="2022-04-01 00:00:00")
+    refused, _ = pipeline.run(PURCHASES, backfill_start_date="2022-04-01 00:00:00")
     assert not refused.succeeded
     assert "backfill_start_date is given without backfill_end_date" in refused.log.read_text()
     assert refused.tasks.pop("refused") == "success"

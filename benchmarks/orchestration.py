@@ -1,0 +1,150 @@
+"""What Airflow adds to a dbt build: dbt alone, and runs of the DAG with and without a scheduler."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+import urllib.request
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from tenacity import Retrying, stop_after_delay, wait_fixed
+
+from include.orchestration import local_airflow, single_run
+from include.orchestration.environment import AIRFLOW_USER, airflow_environment, dbt_executable
+from include.orchestration.manifest import NO_BOUNDS, domain_selection
+from include.sample_data import tpch
+from include.warehouse.connection import REPOSITORY, ConnectionSettings
+
+DOMAIN, DAG = "tpch", "tpch__orders__4h"
+PATIENCE_SECONDS = 900
+
+
+class RunError(RuntimeError):
+    """A build or a run failed; the message says where to read why."""
+
+
+@dataclass
+class Way:
+    """One way to build the domain.
+
+    Attributes:
+        name: as shown.
+        seconds: of each run; under a scheduler, from the first task's start to the run's end.
+        models: how many models it builds.
+    """
+
+    name: str
+    seconds: list[float] = field(default_factory=list)
+    models: int = 0
+
+
+def measure(
+    settings: ConnectionSettings, scale: float, repeat: int, say: Callable[[str], None]
+) -> list[Way]:
+    """Time incremental builds of the domain, dbt alone first.
+
+    Args:
+        settings: of a warehouse of its own.
+        scale: of TPC-H.
+        repeat: runs of each way.
+        say: told what is going on.
+
+    Raises:
+        RunError: a build or a run failed.
+    """
+    say(f"Loading TPC-H at scale {scale}, and building once")
+    tpch.load(scale, settings=settings)
+    variables = airflow_environment(headless=True, settings=settings)
+    local_airflow.prepare(variables)
+    alone, headless, scheduled = Way("dbt build alone"), Way("headless run"), Way("scheduled run")
+    try:
+        _headless(variables)
+        for _ in range(repeat):
+            alone.seconds.append(_alone(variables, settings.home))
+            seconds, headless.models = _headless(variables)
+            headless.seconds.append(seconds)
+    finally:
+        single_run.close()
+    say("Starting Airflow")
+    variables = airflow_environment(settings=settings)
+    url = local_airflow.start(variables)
+    try:
+        token = _call(f"{url}/auth/token", "", "POST", _login(variables))["access_token"]
+        _call(f"{url}/api/v2/dags/{DAG}", token, "PATCH", {"is_paused": False})
+        # The first run finds processes that have imported nothing yet.
+        for number in range(repeat + 1):
+            seconds, scheduled.models = _scheduled(f"{url}/api/v2/dags/{DAG}/dagRuns", token)
+            if number:
+                scheduled.seconds.append(seconds)
+    finally:
+        local_airflow.stop(variables)
+    return [alone, headless, scheduled]
+
+
+def _alone(variables: Mapping[str, str], home: Path) -> float:
+    began = time.monotonic()
+    done = subprocess.run(
+        [
+            *(dbt_executable(), "--no-use-colors", "build", "--profile", "firn"),
+            *("--target", "local", "--vars", json.dumps(NO_BOUNDS)),
+            *("--project-dir", "dbt", "--profiles-dir", "dbt", "--indirect-selection", "buildable"),
+            *("--exclude-resource-type", "unit_test", "--select", *domain_selection(DOMAIN)),
+            *("--target-path", str(home / "alone"), "--log-path", str(home / "alone")),
+        ],
+        cwd=REPOSITORY,
+        env=dict(variables),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode != 0:
+        raise RunError("dbt build failed:\n" + "\n".join(done.stdout.splitlines()[-12:]))
+    return time.monotonic() - began
+
+
+def _headless(variables: Mapping[str, str]) -> tuple[float, int]:
+    done = single_run.run_dag(DAG, variables)
+    if not done.succeeded:
+        raise RunError(f"The run of {DAG} failed; see {done.log}.")
+    return done.seconds, sum(task.count(".") > 1 for task in done.tasks)
+
+
+def _scheduled(runs: str, token: str) -> tuple[float, int]:
+    run_id = _call(runs, token, "POST", {"logical_date": None})["dag_run_id"]
+    address = f"{runs}/{quote(run_id)}"
+    found: dict[str, Any] = {}
+    for attempt in Retrying(stop=stop_after_delay(PATIENCE_SECONDS), wait=wait_fixed(1)):
+        with attempt:
+            found = _call(address, token)
+            if found["state"] in {"queued", "running"}:
+                raise RunError(f"The run of {DAG} does not end.")
+    if found["state"] != "success":
+        raise RunError(f"The run of {DAG} failed; its logs are on Airflow's page.")
+    tasks = _call(f"{address}/taskInstances?limit=1000", token)["task_instances"]
+    began = min(datetime.fromisoformat(task["start_date"]) for task in tasks if task["start_date"])
+    seconds = (datetime.fromisoformat(found["end_date"]) - began).total_seconds()
+    return seconds, sum(task["task_id"].count(".") > 1 for task in tasks)
+
+
+def _login(variables: Mapping[str, str]) -> dict[str, str]:
+    return {"username": AIRFLOW_USER, "password": local_airflow.password(variables)}
+
+
+def _call(url: str, token: str, method: str = "GET", body: Any = None) -> dict[str, Any]:
+    request = urllib.request.Request(  # noqa: S310
+        url,
+        method=method,
+        data=json.dumps(body).encode() if body is not None else None,
+        headers={"Content-Type": "application/json"}
+        | ({"Authorization": f"Bearer {token}"} if token else {}),
+    )
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with opener.open(request, timeout=60) as answer:
+        found: dict[str, Any] = json.load(answer)
+    return found
