@@ -21,10 +21,7 @@ from weakref import WeakValueDictionary
 
 from airflow.providers.openlineage.conf import is_disabled
 from airflow.sdk.exceptions import AirflowException
-from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
-from airflow.sdk.execution_time.xcom import XCom
 from airflow.triggers.base import BaseTrigger, StartTriggerArgs, TaskSuccessEvent, TriggerEvent
-from asgiref.sync import sync_to_async
 from cosmos.operators._watcher.aggregation import (
     get_aggregated_test_status,
     get_tests_status_xcom_key,
@@ -39,6 +36,7 @@ from cosmos.operators._watcher.state import (
     is_producer_task_terminated,
     safe_xcom_push,
 )
+from cosmos.operators._watcher.triggerer import WatcherTrigger
 from cosmos.operators.local import DbtSourceLocalOperator
 from cosmos.operators.watcher import DbtConsumerWatcherSensor, DbtProducerWatcherOperator
 
@@ -49,6 +47,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from airflow.sdk import Context
+    from airflow.sdk.types import RuntimeTaskInstanceProtocol
 
 _NEVER_RAN = {ProducerTaskState.UPSTREAM_FAILED, ProducerTaskState.REMOVED}
 
@@ -88,8 +87,7 @@ class Build:
     """
 
     def __init__(self, dag_id: str, run_id: str, task_id: str) -> None:
-        self._place = {"dag_id": dag_id, "run_id": run_id}
-        self._task_id = task_id
+        self._cosmos = WatcherTrigger("", task_id, dag_id, run_id, map_index=-1)
         self._lock = asyncio.Lock()
         self._asked = float("-inf")
         self._found: tuple[str | None, dict[str, str]] = (None, {})
@@ -102,21 +100,13 @@ class Build:
         """
         async with self._lock:
             if time.monotonic() - self._asked >= interval:
-                self._found = await sync_to_async(self._ask)()
+                # The state first: of a producer that has ended, the list is whole.
+                state = await self._cosmos._get_producer_task_status()
+                begun = state is not None and state not in _BEFORE_IT_RUNS
+                nodes = await self._cosmos.get_xcom_val(NODES) if begun else None
+                self._found = state, nodes or {}
                 self._asked = time.monotonic()
         return self._found
-
-    def _ask(self) -> tuple[str | None, dict[str, str]]:
-        # The state first: of a producer that has ended, the list is whole.
-        run_id = self._place["run_id"]
-        states = RuntimeTaskInstance.get_task_states(
-            dag_id=self._place["dag_id"], task_ids=[self._task_id], run_ids=[run_id]
-        )
-        state = states.get(run_id, {}).get(self._task_id)
-        if state is None or state in _BEFORE_IT_RUNS:
-            return state, {}
-        nodes = XCom.get_one(**self._place, task_id=self._task_id, key=NODES)
-        return state, nodes or {}
 
 
 _builds: WeakValueDictionary[tuple[str, str, str], Build] = WeakValueDictionary()
@@ -148,7 +138,7 @@ class DbtNodeTrigger(BaseTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """End the task if its node is done; send it to a worker if there is more to do."""
-        task = cast("RuntimeTaskInstance", self.task_instance)
+        task = cast("RuntimeTaskInstanceProtocol", self.task_instance)
         place = (task.dag_id, task.run_id, self.producer_task_id)
         build = _builds.setdefault(place, Build(*place))
         self.log.info("Following %s in the build of %s.", self.node, self.producer_task_id)

@@ -53,6 +53,11 @@ class Scheduler:
         found = self.call(f"dags/{dag_id}/dagRuns/{quote(run_id)}/taskInstances?limit=200")
         return {task["task_id"]: task["state"] for task in found["task_instances"]}
 
+    def log(self, dag_id: str, run_id: str, task_id: str, *, tries: int) -> str:
+        """What a try of a task has logged."""
+        path = f"dags/{dag_id}/dagRuns/{quote(run_id)}/taskInstances/{task_id}/logs/{tries}"
+        return json.dumps(self.call(f"{path}?full_content=true")["content"])
+
 
 @contextmanager
 def scheduler(variables: Mapping[str, str]) -> Iterator[Scheduler]:

@@ -182,7 +182,7 @@ class TestManifest:
             paths = list(pool.map(ensure_manifest, [with_project] * 3))
         assert len(set(paths)) == 1
         assert list(read_manifest(paths[0])["nodes"]) == ["model.firn.one"]
-        log = paths[0].with_name("parse") / "dbt.log"
+        log = paths[0].with_name("target") / "dbt.log"
         assert log.read_text().count("Running with dbt=") == 1
 
     def test_a_project_that_does_not_parse_leaves_the_last_manifest(
