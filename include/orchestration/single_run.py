@@ -374,10 +374,13 @@ def _run_and_exit(
 
 
 def _run_here(dag: DAG, conf: dict[str, Any], outcome: Path) -> None:
+    from airflow.listeners.listener import get_listener_manager
     from airflow.providers_manager import ProvidersManager
 
     ProvidersManager().initialize_providers_configuration()  # type: ignore[no-untyped-call]
     run = dag.test(run_conf=conf)
+    # OpenLineage sends a run's events from a process of its own, which would stay behind.
+    get_listener_manager().hook.before_stopping(component=run)
     instances = sorted(
         run.get_task_instances(), key=lambda task: (task.start_date is None, task.start_date)
     )

@@ -7,17 +7,18 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, cast
 
+import psutil  # type: ignore[import-untyped]
 import pytest
 from openlineage.client.event_v2 import Job, Run, RunEvent, RunState
 from openlineage.client.uuid import generate_new_uuid
 from structlog.testing import capture_logs
 
-from include.orchestration import lineage
+from include.orchestration import lineage, single_run
 from include.orchestration.environment import OPENLINEAGE_KEY, OPENLINEAGE_URL, airflow_environment
 from include.orchestration.lineage import PausingHttpTransport
 from include.orchestration.single_run import DagRunOutcome, run_dag
@@ -234,9 +235,24 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Runner:
             variables
             | {"AIRFLOW__CORE__DAGS_FOLDER": str(home / "dags"), "TEST_CALLS": str(calls)},
         )
+        assert not left_behind(calls)
         return outcome, calls.read_text().split()
 
     return run
+
+
+def left_behind(calls: Path) -> list[psutil.Process]:
+    """Forks of the process that waits for the next run."""
+    (server,) = single_run._running.values()
+    found = []
+    for one in psutil.process_iter():
+        with suppress(psutil.Error):
+            ours = one.environ().get("TEST_CALLS") == str(calls) and "single_run" in str(
+                one.cmdline()
+            )
+            if ours and one.pid != server.pid:
+                found.append(one)
+    return found
 
 
 SUCCEEDED = {"load": "success", "build": "success"}
