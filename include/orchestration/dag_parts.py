@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import Any
+from typing import Any, cast
 
 from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import Asset, Param, get_current_context, task
@@ -71,7 +71,9 @@ def pipeline_alerts(*, late_after: timedelta) -> dict[str, Any]:
     late = DeadlineAlert(
         name="late",
         reference=DeadlineReference.DAGRUN_QUEUED_AT,
-        interval=late_after,
+        # In seconds. Airflow 3.3 takes a timedelta too, but stores it in a form that it cannot read
+        # when somebody clears a task of the run.
+        interval=cast("timedelta", late_after.total_seconds()),
         callback=AsyncCallback(run_is_late),
     )
     return {

@@ -37,6 +37,7 @@ from include.orchestration.environment import (
 )
 from include.orchestration.manifest import (
     MONITORING,
+    NO_BOUNDS,
     domain_selection,
     manifest_path,
     parse_folder,
@@ -172,7 +173,8 @@ def dbt_task_group(
             task_id=FRESHNESS_TASK,
             task_group=group,
             select=" ".join(f"source:{domain}.{name}" for name in sources or ["*"]),
-            vars=_bounds(),
+            # A range has no meaning here, and with other variables dbt would parse anew.
+            vars=NO_BOUNDS,
             # A source that may miss leaves skipped tasks before it.
             trigger_rule=TriggerRule.NONE_FAILED,
             project_dir=str(dbt_project()),

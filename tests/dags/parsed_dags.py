@@ -50,7 +50,7 @@ def _describe(dag: Any) -> dict[str, Any]:
             if callback
         ]
         + [alert.callback.path.rpartition(".")[2] for alert in dag.deadline or ()],
-        "late_minutes": [alert.interval.total_seconds() / 60 for alert in dag.deadline or ()],
+        "late_minutes": [alert.interval / 60 for alert in dag.deadline or ()],
         "tags": sorted(dag.tags),
         "doc_md": dag.doc_md,
         "params": {name: param.schema for name, param in dag.params.items()},
