@@ -75,8 +75,8 @@ def measure(
     variables = airflow_environment(settings=settings)
     url = local_airflow.start(variables)
     try:
-        token = _call(f"{url}/auth/token", "", "POST", _login(variables))["access_token"]
-        _call(f"{url}/api/v2/dags/{DAG}", token, "PATCH", {"is_paused": False})
+        token = call(f"{url}/auth/token", "", "POST", _login(variables))["access_token"]
+        call(f"{url}/api/v2/dags/{DAG}", token, "PATCH", {"is_paused": False})
         # The first run finds processes that have imported nothing yet.
         for number in range(repeat + 1):
             seconds, scheduled.models = _scheduled(f"{url}/api/v2/dags/{DAG}/dagRuns", token)
@@ -116,17 +116,17 @@ def _headless(variables: Mapping[str, str]) -> tuple[float, int]:
 
 
 def _scheduled(runs: str, token: str) -> tuple[float, int]:
-    run_id = _call(runs, token, "POST", {"logical_date": None})["dag_run_id"]
+    run_id = call(runs, token, "POST", {"logical_date": None})["dag_run_id"]
     address = f"{runs}/{quote(run_id)}"
     found: dict[str, Any] = {}
     for attempt in Retrying(stop=stop_after_delay(PATIENCE_SECONDS), wait=wait_fixed(1)):
         with attempt:
-            found = _call(address, token)
+            found = call(address, token)
             if found["state"] in {"queued", "running"}:
                 raise RunError(f"The run of {DAG} does not end.")
     if found["state"] != "success":
         raise RunError(f"The run of {DAG} failed; its logs are on Airflow's page.")
-    tasks = _call(f"{address}/taskInstances?limit=1000", token)["task_instances"]
+    tasks = call(f"{address}/taskInstances?limit=1000", token)["task_instances"]
     began = min(datetime.fromisoformat(task["start_date"]) for task in tasks if task["start_date"])
     seconds = (datetime.fromisoformat(found["end_date"]) - began).total_seconds()
     return seconds, sum(task["task_id"].count(".") > 1 for task in tasks)
@@ -136,7 +136,8 @@ def _login(variables: Mapping[str, str]) -> dict[str, str]:
     return {"username": AIRFLOW_USER, "password": local_airflow.password(variables)}
 
 
-def _call(url: str, token: str, method: str = "GET", body: Any = None) -> dict[str, Any]:
+def call(url: str, token: str, method: str = "GET", body: Any = None) -> dict[str, Any]:
+    """One request to Airflow's API; an empty token sends none."""
     request = urllib.request.Request(  # noqa: S310
         url,
         method=method,

@@ -273,7 +273,7 @@ class Book:
             )
 
     def holder(self) -> Holder | None:
-        """The deployment in progress; None if there is none."""
+        """The deployment in progress, if there is one."""
         with self._cursor() as cursor:
             cursor.execute(
                 f"select holder, who, datediff(second, renewed_at, sysdate()) from {LOCK}"

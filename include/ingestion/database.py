@@ -271,7 +271,7 @@ def _counted(
 ) -> tuple[Days | None, str | None]:
     """The days of the table, or why they cannot be counted; the extract is loaded either way.
 
-    Both are None for a kind of database that cannot be compared.
+    Both are None if this kind of database cannot be compared.
     """
     if connection.dialect.name not in DIALECTS:
         return None, None

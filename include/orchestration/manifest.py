@@ -218,7 +218,7 @@ def _stamp(path: Path) -> str:
 
 
 def parsed_fingerprint(variables: Mapping[str, str]) -> str:
-    """The fingerprint of the project that the manifest was written for; empty if there is none."""
+    """The fingerprint of the project in the manifest; an empty string without a manifest."""
     return _stamp(manifest_path(variables))
 
 

@@ -158,8 +158,8 @@ class DbtNodeTrigger(BaseTrigger):
             await asyncio.sleep(self.poke_interval)
 
 
-class LightMixin:
-    """What Cosmos does with each dbt command, without what is not needed here.
+class NoBookkeepingMixin:
+    """Leaves out what Cosmos does after each dbt command and nobody here needs.
 
     A task goes on from the parsing that the manifest comes from, and leaves it as it is. Cosmos
     would keep what each task makes of it. A run over a range parses with other variables, and the
@@ -176,11 +176,11 @@ class LightMixin:
         return bool(super().calculate_openlineage_events_completes(*arguments))  # type: ignore[misc]
 
 
-class DbtFreshnessOperator(LightMixin, DbtSourceLocalOperator):  # type: ignore[misc]
+class DbtFreshnessOperator(NoBookkeepingMixin, DbtSourceLocalOperator):  # type: ignore[misc]
     """The task that runs ``dbt source freshness``."""
 
 
-class DbtBuildOperator(LightMixin, DbtProducerWatcherOperator):  # type: ignore[misc]
+class DbtBuildOperator(NoBookkeepingMixin, DbtProducerWatcherOperator):  # type: ignore[misc]
     """The task that runs ``dbt build`` and reports each node's result to the node's task."""
 
     def execute(self, context: Context, **kwargs: Any) -> Any:
@@ -244,7 +244,7 @@ class DbtBuildOperator(LightMixin, DbtProducerWatcherOperator):  # type: ignore[
         return read_what_is_printed
 
 
-class DbtNodeSensor(LightMixin, DbtConsumerWatcherSensor):  # type: ignore[misc]
+class DbtNodeSensor(NoBookkeepingMixin, DbtConsumerWatcherSensor):  # type: ignore[misc]
     """One dbt node with its tests, green when the node is built and no test of it failed.
 
     A retry, and a node that dbt left out because something before it had failed and is repaired

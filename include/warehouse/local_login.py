@@ -80,7 +80,7 @@ class LocalLogin:
         """The password.
 
         Raises:
-            LocalLoginError: there is none yet, or it cannot be read.
+            LocalLoginError: it has not been made yet, or cannot be read.
         """
         if self.setting:
             return self.setting

@@ -6,13 +6,13 @@ import json
 import os
 import subprocess
 import sys
-import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
+from benchmarks.orchestration import call
 from include.orchestration import local_airflow
 from include.orchestration.environment import AIRFLOW_USER, REPOSITORY
 
@@ -31,7 +31,7 @@ class Scheduler:
 
     def call(self, path: str, method: str = "GET", body: Any = None) -> dict[str, Any]:
         """One request to the API, below its version."""
-        return _call(f"{self.url}/api/v2/{path}", self.token, method, body)
+        return call(f"{self.url}/api/v2/{path}", self.token, method, body)
 
     def unpause(self, dag_id: str) -> None:
         """Switch a DAG on."""
@@ -67,7 +67,7 @@ def scheduler(variables: Mapping[str, str]) -> Iterator[Scheduler]:
         assert up.returncode == 0, up.stderr
         url = variables["AIRFLOW__API__BASE_URL"]
         login = {"username": AIRFLOW_USER, "password": local_airflow.password(variables)}
-        yield Scheduler(url, _call(f"{url}/auth/token", "", "POST", login)["access_token"])
+        yield Scheduler(url, call(f"{url}/auth/token", "", "POST", login)["access_token"])
     finally:
         _orchestration("down", variables)
 
@@ -83,17 +83,3 @@ def _orchestration(command: str, variables: Mapping[str, str]) -> subprocess.Com
         text=True,
         check=False,
     )
-
-
-def _call(url: str, token: str = "", method: str = "GET", body: Any = None) -> dict[str, Any]:
-    request = urllib.request.Request(  # noqa: S310
-        url,
-        method=method,
-        data=json.dumps(body).encode() if body is not None else None,
-        headers={"Content-Type": "application/json"}
-        | ({"Authorization": f"Bearer {token}"} if token else {}),
-    )
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    with opener.open(request, timeout=30) as answer:
-        found: dict[str, Any] = json.load(answer)
-    return found

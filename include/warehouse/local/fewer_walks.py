@@ -103,7 +103,7 @@ class FewerWalks:
     def transform(self, rule: Callable[..., Expr], *args: Any, **kwargs: Any) -> FewerWalks:
         """Apply a rule if the tree has a node that it may change."""
         triggers = TRIGGERS.get(_name(rule))
-        if triggers is None or not self._kinds.isdisjoint(triggers):
+        if triggers is None or self._kinds.intersection(triggers):
             made: set[type] = set()
 
             def noted(node: Expr, *args: Any, **kwargs: Any) -> Expr:
