@@ -8,10 +8,3 @@
     {%- endif -%}
     {{ return(dbt.materialization_test_snowflake()) }}
 {%- endmaterialization %}
-
-
-{#- The adapter tags every kind of node except this one, which would keep the previous tag. -#}
-{% materialization unit, adapter='snowflake' -%}
-    {%- do set_query_tag() -%}
-    {{ return(materialization_unit_default()) }}
-{%- endmaterialization %}

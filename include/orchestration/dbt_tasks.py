@@ -123,6 +123,8 @@ def dbt_task_group(
                 # Unit tests have constant inputs, so their results change only with the code.
                 # Pull requests and deployments run them then.
                 "DBT_EXCLUDE_RESOURCE_TYPES": "unit_test",
+                # What is in the schemas that are built, instead of in all of the project's.
+                "DBT_CACHE_SELECTED_ONLY": "true",
             },
         ),
         profile_config=profile,
@@ -186,7 +188,8 @@ def dbt_task_group(
             manifest_filepath=producer.manifest_filepath,
             cache_dir=parse_folder(),
             emit_datasets=False,
-            env=producer.env,
+            # Nothing is created here, so nothing need be known of what there is.
+            env={**producer.env, "DBT_POPULATE_CACHE": "false"},
             partial_parse=producer.partial_parse,
             callback=keep_and_tell_freshness,
             callback_args={"folder": str(builds), "domain": domain},

@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote
@@ -218,9 +219,7 @@ class Server:
         base = f"{request.url.scheme}://{request.url.netloc}"
 
         def run(order: Order) -> Coroutine[Any, Any, dict[str, Any]]:
-            return self.thread(
-                lambda: self.guarded(body.sql, lambda: self.run(order, body, values, base))
-            )
+            return self.thread(lambda: self.recorded(order, body, values, base))
 
         order = self.orders.find(request_id, session) or self.orders.start(request_id, session, run)
         return await self.answered(order, request)
@@ -234,6 +233,17 @@ class Server:
 
         answer = await self.orders.answer(order, disconnected())
         return Response(status_code=499) if answer is None else JSONResponse(answer)
+
+    def recorded(
+        self, order: Order, body: requests.Query, values: Any, base_url: str
+    ) -> dict[str, Any]:
+        """The answer to one query request, which goes into the history if it ran."""
+        began, clock = datetime.now(UTC), time.monotonic()
+        answer = self.guarded(body.sql, lambda: self.run(order, body, values, base_url))
+        if not body.describe_only:
+            seconds = time.monotonic() - clock
+            self.store.history.write(order.session, body.sql, began, seconds, answer)
+        return answer
 
     def run(self, order: Order, body: requests.Query, values: Any, base_url: str) -> dict[str, Any]:
         """The answer to one query request."""

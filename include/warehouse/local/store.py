@@ -22,6 +22,7 @@ from snowflake.connector.errors import ProgrammingError
 from include.warehouse.local import places
 from include.warehouse.local.errors import WarehouseError
 from include.warehouse.local.gate import Gate
+from include.warehouse.local.history import History
 from include.warehouse.local.locks import TableLocks
 from include.warehouse.local.remembered import Remembered
 from include.warehouse.local.rules import account, functions, metadata, staging
@@ -65,6 +66,7 @@ class Store:
         self.catalog_lock = threading.RLock()
         self.gate = Gate()
         self.remembered = Remembered()
+        self.history = History(self.folder)
         self.sessions: weakref.WeakSet[Session] = weakref.WeakSet()
         places.guard_fakesnow(self.stages)
         self.attached: set[str] = set()
@@ -362,6 +364,7 @@ class Store:
     def close(self) -> None:
         """Write every database back to its file and let the folder go."""
         self.hub.close()
+        self.history.close()
         self._lock_file.close()
 
     @staticmethod
