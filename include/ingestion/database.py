@@ -15,7 +15,7 @@ import os
 import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from datetime import time as clock_time
 from decimal import Decimal
@@ -76,10 +76,12 @@ class Extract:
     Attributes:
         watermark: up to where the table has been read; None if the extract says nothing of that.
         replaces: rows of the raw table in this range that are not in the extract are gone.
+        overlap: a hash of those rows that the next extract reads again, unless they change.
     """
 
     watermark: datetime | None
     replaces: Span | None
+    overlap: str | None = None
 
     def as_note(self) -> str:
         """As it stands in the file."""
@@ -298,8 +300,29 @@ def open_extract(source: Source, path: Path) -> Iterator[tuple[Opened, Extract]]
     with file:
         if file.schema_arrow.names != [column.name for column in source.columns]:
             raise RefusedError("its columns are not those that are declared: run again.")
+        if extracted.watermark is not None:
+            extracted = replace(extracted, overlap=_overlap(source, path, extracted.watermark))
         chunks = text_chunks(file, source.chunk_rows)
         yield Opened(list(source.columns), [], False, chunks), extracted
+
+
+def rows_hash(path: Path, rows: pl.Expr | None = None) -> str:
+    """A hash of an extract's rows, whatever their order; of some of them if `rows` says which."""
+    table = pl.scan_parquet(path).filter(pl.lit(True) if rows is None else rows)
+    row = pl.struct(pl.all()).hash()
+    # In halves, whose sums do not overflow.
+    halves = (row // 2**32).sum().alias("high"), (row % 2**32).sum().alias("low")
+    parts = table.select(pl.len().alias("rows"), *halves).collect(engine="streaming").row(0)
+    # Another version of Polars hashes in another way.
+    return "-".join([pl.__version__, *(f"{part:x}" for part in parts)])
+
+
+def _overlap(source: Source, path: Path, watermark: datetime) -> str:
+    database = _format(source)
+    changed = next(column for column in source.columns if column.name == database.watermark)
+    first = watermark - timedelta(minutes=database.overlap_minutes)
+    moment = parsed(pl.col(changed.name), changed)
+    return rows_hash(path, (moment >= first) | pl.col(changed.name).is_null())
 
 
 def _format(source: Source) -> DatabaseFormat:

@@ -49,6 +49,7 @@ from include.ingestion.database import (
     extract,
     only_loader,
     open_extract,
+    rows_hash,
 )
 from include.ingestion.errors import (
     IngestionError,
@@ -221,7 +222,7 @@ def _load_files(
 ) -> list[FileResult]:
     files = []
     with _raw(source, settings) as raw:
-        raw.create_book()
+        raw.prepare()
         held = _held(raw, deliveries)
         for place, delivery in enumerate(deliveries):
             # What a replacing source holds is the last of its deliveries, be it an old content.
@@ -246,17 +247,24 @@ def _load_from_database(
     checkpoint: Checkpoint,
 ) -> SourceResult:
     with only_loader(source, root), _raw(source, settings) as raw:
-        raw.create_book()
+        raw.prepare()
         raw.prepare_table(source.columns)
-        since = scope = None
+        since = scope = overlap = None
         known: dict[str, Difference] = {}
         if span is None:
-            since = raw.watermark()
-            last, everything, known = raw.compared()
-            scope = Scope() if compare_all else due(source, last, everything, since)
+            so_far = raw.progress()
+            since, overlap, known = so_far.watermark, so_far.overlap, so_far.differences
+            scope = (
+                Scope() if compare_all else due(source, so_far.last, so_far.everything, since)
+            )
         read = extract(source, root, since=since, span=span, count=scope, settings=settings)
         checkpoint("discovered")
-        files = [_load_file(raw, read.delivery, checkpoint)] if read.delivery else []
+        if read.delivery and overlap and rows_hash(read.delivery.path) == overlap:
+            # Only what the last load has read already: there is nothing new.
+            read.delivery.path.unlink(missing_ok=True)
+            files = []
+        else:
+            files = [_load_file(raw, read.delivery, checkpoint)] if read.delivery else []
         compared = None
         if scope is not None and all(file.status == "loaded" for file in files):
             seen = {} if compare_all else known
@@ -375,16 +383,23 @@ def _file_told(source: Source, result: FileResult, began: float) -> FileResult:
     return result
 
 
-def prepare_source(source: Source, *, settings: ConnectionSettings | None = None) -> None:
-    """Create what a source is loaded into, so that it can be read before its first delivery.
+def prepare_sources(
+    sources: Sequence[Source], *, settings: ConnectionSettings | None = None
+) -> None:
+    """Create what sources of a domain are loaded into, so that it can be read before a delivery.
+
+    When all of it is there, this is one query.
 
     Raises:
-        IngestionError: a column of the raw table has another type than is declared.
+        IngestionError: a column of a raw table has another type than is declared.
         WarehouseUnreachableError: the warehouse takes no connection.
     """
-    with _raw(source, settings or get_settings()) as raw:
-        raw.create_book()
-        raw.prepare_table([column for column in source.columns if not column.optional])
+    first, *others = sources
+    with _raw(first, settings or get_settings()) as raw:
+        raws = [raw, *(Raw(raw.connection, source) for source in others)]
+        raw.prepare(raws[1:])
+        for one in raws:
+            one.prepare_table([column for column in one.source.columns if not column.optional])
 
 
 def _patience() -> Iterator[float]:
@@ -484,10 +499,19 @@ def _taken_over(raw: Raw, delivery: Delivery, claim: Claim | None, reason: str) 
 
 
 def _tidy_up(
-    raw: Raw, delivery: Delivery, claim: Claim, committed: _Committed, checkpoint: Checkpoint
+    raw: Raw,
+    delivery: Delivery,
+    claim: Claim,
+    committed: _Committed,
+    checkpoint: Checkpoint,
+    *,
+    in_chunks: bool = False,
 ) -> FileResult:
     """After the commit: nothing here matters to the data, and the next run does it otherwise."""
-    raw.forget(claim.attempt_id)
+    if in_chunks:
+        raw.forget(claim.attempt_id)
+    else:
+        raw.discard(claim, *committed.tables)
     checkpoint("tidied")
     if isinstance(raw.source.format, DatabaseFormat):
         # An extract is a copy of what the database has.
@@ -547,11 +571,13 @@ def _claim(
         content_id = delivery.content_id(raw.source)
     checkpoint("fingerprinted")
     # Before the claim, which takes an earlier attempt's name out of the book.
-    for attempt in raw.attempts_before(delivery.name, content_id):
+    left, latest = raw.loads_before(delivery.name, content_id)
+    for attempt in left:
         _forget(raw, attempt, chunks)
     checkpoint("cleaned")
-    claim = raw.claim(delivery.name, content_id, delivery.stamp.size, _attempt_id(), again=again)
-    if claim is not None:
+    size = delivery.stamp.size
+    claim = raw.claim(delivery.name, content_id, size, _attempt_id(), latest, again=again)
+    if claim is not None and left:
         raw.abandon_others(delivery.name, claim)
     checkpoint("claimed")
     return claim
@@ -576,6 +602,7 @@ def _refuse(raw: Raw, delivery: Delivery, claim: Claim, error: RefusedError) -> 
 class _Committed:
     accounts: Accounts
     added: tuple[str, ...]
+    tables: tuple[str, ...]
 
 
 def _stage_and_commit(
@@ -587,7 +614,6 @@ def _stage_and_commit(
     tally = _Tally()
     with _open(raw.source, delivery.path) as (opened, extracted), _Uploader(raw) as uploader:
         raw.create_load_table(load, opened.columns)
-        raw.create_reject_table(rejects)
         for number, part in enumerate(_validated(raw.source, delivery, opened, tally), start=1):
             if part.good.num_rows:
                 uploader.put(f"{claim.attempt_id}/rows", f"chunk-{number:06}.parquet", part.good)
@@ -601,6 +627,7 @@ def _stage_and_commit(
     if tally.good:
         _require_rows(raw.copy(load, f"{claim.attempt_id}/rows"), tally.good, claim)
     if tally.reasons:
+        raw.create_reject_table(rejects)
         _require_rows(raw.copy(rejects, f"{claim.attempt_id}/rejects"), tally.reasons, claim)
     checkpoint("copied")
     return _commit(
@@ -650,22 +677,24 @@ def _commit(
     checkpoint("table ready")
     with raw.transaction():
         checkpoint("transaction begun")
+        removed = 0
         if extracted is not None:
             if extracted.replaces is not None:
-                raw.remove_missing(load, columns, extracted.replaces)
+                removed = raw.remove_missing(load, columns, extracted.replaces)
             raw.add(load, columns, claim, name)
+        elif raw.source.load != "merge":
+            removed = raw.append(load, columns, claim, name)
         elif not merged:
-            move = raw.merge if raw.source.load == "merge" else raw.append
-            move(load, columns, claim, name)
+            raw.merge(load, columns, claim, name)
         checkpoint("rows merged")
         if tally.reasons:
             raw.record_rejects(rejects, claim, name)
         checkpoint("rejects recorded")
         accounts = raw.account(load, columns, claim, tally.delivered)
         checkpoint("accounted")
-        raw.commit_load(claim, accounts, added, extracted.watermark if extracted else None)
+        raw.commit_load(claim, accounts, added, removed, extracted)
     checkpoint("committed")
-    return _Committed(accounts, added)
+    return _Committed(accounts, added, (load, rejects) if tally.reasons else (load,))
 
 
 def _require_redelivery_allowed(raw: Raw, delivery: Delivery) -> None:
@@ -836,7 +865,7 @@ def split_file(
         )
     began = time.monotonic()
     with _raw(source, settings or get_settings()) as raw:
-        raw.create_book()
+        raw.prepare()
         try:
             claim = _claim(raw, delivery, checkpoint, chunks=folder)
         except RefusedError as error:
@@ -968,9 +997,9 @@ def finish_split(
                 f"{source.title}: not every chunk of {shown(delivery.name)} is loaded "
                 f"({shown(str(error.raw_msg or error), 200)}): load the missing ones, then finish."
             ) from error
-        raw.create_reject_table(rejects)
         _require_rows(raw.count(load), tally.good, claim)
         if tally.reasons:
+            raw.create_reject_table(rejects)
             for number in range(1, split.chunks + 1):
                 file = Path(split.folder) / f"{number}.rejects.parquet"
                 if pq.ParquetFile(file).metadata.num_rows:
@@ -992,7 +1021,7 @@ def finish_split(
         )
         # Before the file is archived: as long as it is there, the next run finds what is left.
         shutil.rmtree(split.folder, ignore_errors=True)
-        result = _tidy_up(raw, delivery, claim, committed, checkpoint)
+        result = _tidy_up(raw, delivery, claim, committed, checkpoint, in_chunks=True)
     return _file_told(source, result, began)
 
 

@@ -19,19 +19,18 @@ import pyarrow.parquet as pq
 from snowflake.connector.errors import Error as SnowflakeError
 
 from include.ingestion.comparison import Comparison, Day, Difference, Scope, as_json, from_json
-from include.ingestion.database import Span
+from include.ingestion.database import Extract, Span
 from include.ingestion.errors import IngestionError, RefusedError, TakenOverError
 from include.ingestion.sources import Column, DatabaseFormat, Source
 from include.ingestion.validation import ROW_NUMBER
+from include.warehouse import ledgers
 
 if TYPE_CHECKING:
     from snowflake.connector import SnowflakeConnection
     from snowflake.connector.cursor import SnowflakeCursor
 
-LOADS = "RAW.META.LOADS"
-REJECTED_ROWS = "RAW.META.REJECTED_ROWS"
-COMPARISONS = "RAW.META.COMPARISONS"
-STAGE = "RAW.META.LANDING"
+LOADS, REJECTED_ROWS = ledgers.LOADS.table, ledgers.REJECTED_ROWS.table
+COMPARISONS, STAGE = ledgers.COMPARISONS.table, ledgers.STAGE
 PARQUET = "file_format = (type = parquet) match_by_column_name = case_insensitive"
 
 METADATA = {
@@ -42,54 +41,6 @@ METADATA = {
     "_row_hash": "varchar not null",
 }
 """What every raw table carries besides its own columns."""
-
-_LOADS_COLUMNS = """
-    load_id varchar not null,
-    content_id varchar not null,
-    attempt_id varchar not null,
-    domain varchar not null,
-    source varchar not null,
-    source_file varchar not null,
-    file_bytes number(38, 0) not null,
-    load_mode varchar not null,
-    status varchar not null,
-    reason varchar,
-    added_columns varchar,
-    delivered number(38, 0),
-    loaded number(38, 0),
-    rejected number(38, 0),
-    superseded number(38, 0),
-    started_at timestamp_ntz not null,
-    finished_at timestamp_ntz,
-    watermark timestamp_ntz
-"""
-_REJECTED_COLUMNS = """
-    load_id varchar not null,
-    domain varchar not null,
-    source varchar not null,
-    source_file varchar not null,
-    row_number number(38, 0) not null,
-    column_name varchar,
-    reason varchar not null,
-    raw_text varchar,
-    rejected_at timestamp_ntz not null
-"""
-
-_COMPARISONS_COLUMNS = """
-    domain varchar not null,
-    source varchar not null,
-    compared_at timestamp_ntz not null,
-    first_day varchar,
-    days number(38, 0) not null,
-    days_extracted number(38, 0) not null,
-    rows_found number(38, 0) not null,
-    only_in_source number(38, 0) not null,
-    only_in_raw number(38, 0) not null,
-    days_apart number(38, 0) not null,
-    differences varchar not null,
-    problem varchar
-"""
-
 
 @dataclass(frozen=True)
 class Claim:
@@ -102,6 +53,25 @@ class Claim:
 
     load_id: str
     attempt_id: str
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a table of a database has been read and compared.
+
+    Attributes:
+        watermark: up to where it has been read; None to read all of it.
+        overlap: a hash of the rows that the next extract reads again.
+        last: minutes since the last comparison; None if there was none.
+        everything: minutes since the last one of all days.
+        differences: what differed the last time.
+    """
+
+    watermark: datetime | None
+    overlap: str | None
+    last: float | None
+    everything: float | None
+    differences: dict[str, Difference]
 
 
 @dataclass(frozen=True)
@@ -141,6 +111,7 @@ class Raw:
         self.source = source
         self.schema = f"RAW.{quoted(source.domain)}"
         self.table = f"{self.schema}.{quoted(source.name)}"
+        self._columns: ledgers.Columns | None = None
 
     # -- plumbing -----------------------------------------------------------------------------
 
@@ -179,16 +150,19 @@ class Raw:
 
     # -- objects ------------------------------------------------------------------------------
 
-    def create_book(self) -> None:
-        """The tables that every load is recorded in, and the stage."""
-        self.execute("create schema if not exists RAW.META")
-        self.execute(f"create table if not exists {LOADS} ({_LOADS_COLUMNS})")
-        if isinstance(self.source.format, DatabaseFormat):
-            # A book that was begun before there were extracts lacks it.
-            self.execute(f"alter table {LOADS} add column if not exists watermark timestamp_ntz")
-            self.execute(f"create table if not exists {COMPARISONS} ({_COMPARISONS_COLUMNS})")
-        self.execute(f"create table if not exists {REJECTED_ROWS} ({_REJECTED_COLUMNS})")
-        self.execute(f"create stage if not exists {STAGE}")
+    def prepare(self, beside: Sequence[Raw] = ()) -> None:
+        """Create the ledgers that are missing, and see what there is of the raw table.
+
+        Args:
+            beside: other sources of the domain, which are looked up in the same query.
+        """
+        raws = [self, *beside]
+        with self._cursor() as cursor:
+            found = ledgers.prepare(
+                cursor, self.source.domain, [raw.source.name for raw in raws]
+            )
+        for raw in raws:
+            raw._columns = found.get(raw.source.name.upper())
 
     def prepare_table(self, columns: Sequence[Column]) -> list[str]:
         """Create the raw table, or add the columns it lacks; returns those.
@@ -197,28 +171,31 @@ class Raw:
             RefusedError: a column has another type there than is declared.
         """
         wanted = {column.name: sql_type(column) for column in columns}
-        everything = ", ".join(
-            f"{quoted(name)} {kind}" for name, kind in (wanted | METADATA).items()
-        )
-        self.execute(f"create schema if not exists {self.schema}")
-        self.execute(f"create table if not exists {self.table} ({everything})")
-        existing = self._existing_columns()
+        if self._columns is None:
+            everything = ", ".join(
+                f"{quoted(name)} {kind}" for name, kind in (wanted | METADATA).items()
+            )
+            self.execute(f"create schema if not exists {self.schema}")
+            self.execute(f"create table if not exists {self.table} ({everything})")
+            self._columns = self._existing_columns()
         for column in columns:
-            found = existing.get(column.name.upper())
+            found = self._columns.get(column.name.upper())
             if found and found not in _FAMILIES[column.type.partition("(")[0]]:
                 raise RefusedError(
                     f"RAW.{self.source.domain}.{self.source.name} has it as {found.lower()} where "
                     f"{column.type} is declared: declare the old type, or change the raw table.",
                     column=column.name,
                 )
-        added = [name for name in wanted if name.upper() not in existing]
+        added = [name for name in wanted if name.upper() not in self._columns]
         for name in added:
             self.execute(
                 f"alter table {self.table} add column if not exists {quoted(name)} {wanted[name]}"
             )
+        if added:
+            self._columns = self._existing_columns()
         return added
 
-    def _existing_columns(self) -> dict[str, str]:
+    def _existing_columns(self) -> ledgers.Columns:
         return dict(
             self.rows(
                 "select column_name, data_type from RAW.INFORMATION_SCHEMA.COLUMNS"
@@ -286,9 +263,18 @@ class Raw:
     # -- the book of loads --------------------------------------------------------------------
 
     def claim(
-        self, name: str, content_id: str, size: int, attempt_id: str, *, again: bool = False
+        self,
+        name: str,
+        content_id: str,
+        size: int,
+        attempt_id: str,
+        latest: str | None,
+        *,
+        again: bool = False,
     ) -> Claim | None:
         """Claim a delivery, also from whoever has claimed it before; None if it is loaded.
+
+        `latest` is the source's last load so far.
 
         It is loaded if its name was last loaded with this content. `again` asks that of the source
         instead: a file that was loaded before another one has made way and is not loaded any more.
@@ -304,7 +290,7 @@ class Raw:
             size=size,
             attempt_id=attempt_id,
             mode=self.source.load,
-            load_id=self._next_load_id(content_id),
+            load_id=_next_load_id(latest, content_id),
         )
         of_name = "" if again else "and source_file = %(name)s"
         self.execute(
@@ -365,28 +351,37 @@ class Raw:
         )
         return cast("str", found[0][0]) if found else None
 
-    def _next_load_id(self, content_id: str) -> str:
-        """The time and some of the content: greater than that of any earlier load."""
-        [(latest,)] = self.rows(
-            f"select max(load_id) from {LOADS} where domain = %(domain)s and source = %(source)s",
-            self._of_source(),
-        )
-        now = datetime.now(UTC)
-        if latest:
-            last = datetime.strptime(latest[:20], "%Y%m%d%H%M%S%f").replace(tzinfo=UTC)
-            now = max(now, last + timedelta(microseconds=1))
-        return f"{now:%Y%m%d%H%M%S%f}{content_id[:12]}"
+    def loads_before(self, name: str, content_id: str) -> tuple[list[str], str | None]:
+        """What earlier loads may have left, and the source's last load.
 
-    def attempts_before(self, name: str, content_id: str) -> list[str]:
-        """Attempts at this content or name that did not end, and those that ended long ago."""
+        Returns:
+            The attempts at this content or name that did not end, with those that ended long ago;
+            and the greatest load id.
+        """
         found = self.rows(
-            f"select attempt_id from {LOADS} where domain = %(domain)s and source = %(source)s"
-            " and ((content_id = %(content_id)s and status <> 'committed')"
-            " or (status = 'started' and (source_file = %(name)s"
-            " or started_at < dateadd(day, -1, sysdate()))))",
+            f"""
+            select attempt_id, left_over, load_id
+            from (
+                select
+                    attempt_id,
+                    load_id,
+                    (content_id = %(content_id)s and status <> 'committed')
+                    or (
+                        status = 'started'
+                        and (
+                            source_file = %(name)s or started_at < dateadd(day, -1, sysdate())
+                        )
+                    ) as left_over,
+                    max(load_id) over () as latest
+                from {LOADS}
+                where domain = %(domain)s and source = %(source)s
+            ) as loads
+            where left_over or load_id = latest
+            """,
             self._of_source(name=name, content_id=content_id),
         )
-        return [attempt for (attempt,) in found]
+        attempts = [attempt for attempt, left_over, _ in found if left_over]
+        return attempts, max((load_id for *_, load_id in found), default=None)
 
     def abandon_others(self, name: str, claim: Claim) -> None:
         """Other contents of this name will not come back: a newer one is here."""
@@ -407,33 +402,44 @@ class Raw:
         )
         return cast("str | None", latest)
 
-    def watermark(self) -> datetime | None:
-        """Up to where the source's table has been read; None to read all of it.
-
-        An empty raw table has nothing to go on from, whatever was loaded once.
-        """
-        if not self.rows(f"select 1 from {self.table} limit 1"):
-            return None
-        [(latest,)] = self.rows(
-            f"select max(watermark) from {LOADS} where domain = %(domain)s and source = %(source)s"
-            " and status = 'committed'",
-            self._of_source(),
-        )
-        return cast("datetime | None", latest)
-
-    # -- comparison with a database -----------------------------------------------------------
-
-    def compared(self) -> tuple[float | None, float | None, dict[str, Difference]]:
-        """Minutes since the last comparison, minutes since the last full one, and what differed."""
-        [(last, everything, differences)] = self.rows(
-            "select datediff(second, max(compared_at), sysdate()),"
-            " datediff(second, max(iff(first_day is null, compared_at, null)), sysdate()),"
-            f" max_by(differences, compared_at) from {COMPARISONS}"
-            " where domain = %(domain)s and source = %(source)s",
+    def progress(self) -> Progress:
+        """How far the source's table has been read and compared."""
+        of_source = "where domain = %(domain)s and source = %(source)s"
+        [(known, watermark, overlap, last, everything, differences)] = self.rows(
+            f"""
+            select
+                (select count(*) from (select 1 as one from {self.table} limit 1) as first_row),
+                l.watermark, l.overlap, c.last, c.everything, c.differences
+            from (
+                select
+                    max(watermark) as watermark,
+                    max_by(overlap, iff(watermark is null, null, load_id)) as overlap
+                from {LOADS}
+                {of_source} and status = 'committed'
+            ) as l
+            cross join (
+                select
+                    datediff(second, max(compared_at), sysdate()) as last,
+                    datediff(second, max(iff(first_day is null, compared_at, null)), sysdate())
+                        as everything,
+                    max_by(differences, compared_at) as differences
+                from {COMPARISONS}
+                {of_source}
+            ) as c
+            """,
             self._of_source(),
         )
         minutes = [None if one is None else int(one) / 60 for one in (last, everything)]
-        return minutes[0], minutes[1], from_json(differences)
+        return Progress(
+            # An empty raw table has nothing to go on from, whatever was loaded once.
+            cast("datetime | None", watermark if known else None),
+            cast("str | None", overlap if known else None),
+            minutes[0],
+            minutes[1],
+            from_json(differences),
+        )
+
+    # -- comparison with a database -----------------------------------------------------------
 
     def begin_comparison(self, unfinished: Comparison) -> datetime:
         """Record a comparison before it begins; the returned moment identifies it in the ledger."""
@@ -543,8 +549,14 @@ class Raw:
             {"reason": reason, "load_id": claim.load_id, "attempt_id": claim.attempt_id},
         )
 
+    def discard(self, claim: Claim, *tables: str) -> None:
+        """Drop what a load used: its load tables and its staged files."""
+        for table in tables:
+            self.execute(f"drop table if exists {table}")
+        self.remove(claim.attempt_id)
+
     def forget(self, attempt_id: str) -> None:
-        """Drop what an attempt has left: its load tables and its staged files."""
+        """Drop whatever an attempt has left: its load tables and its staged files."""
         name = load_table(attempt_id).rpartition(".")[2]
         tables = self.rows(
             "select table_name from RAW.INFORMATION_SCHEMA.TABLES where table_schema = 'META'"
@@ -599,13 +611,19 @@ class Raw:
             {"name": name, "load_id": claim.load_id},
         )
 
-    def append(self, load: str, columns: Sequence[Column], claim: Claim, name: str) -> None:
-        """Add staged rows, in place of all rows or of those of the same file name."""
+    def append(self, load: str, columns: Sequence[Column], claim: Claim, name: str) -> int:
+        """Add staged rows, in place of all rows or of those of the same file name.
+
+        Returns:
+            How many rows they replaced.
+        """
         values = {"name": name, "load_id": claim.load_id}
         if self.source.load == "replace":
-            self.execute(f"delete from {self.table}")
+            removed = self.execute(f"delete from {self.table}")
         else:
-            self.execute(f'delete from {self.table} where "_SOURCE_FILE" = %(name)s', values)
+            removed = self.execute(
+                f'delete from {self.table} where "_SOURCE_FILE" = %(name)s', values
+            )
         names = ", ".join(quoted(column.name) for column in columns)
         once = ""
         if self.source.duplicates == "drop":
@@ -620,6 +638,7 @@ class Raw:
             """,
             values,
         )
+        return removed
 
     def add(self, load: str, columns: Sequence[Column], claim: Claim, name: str) -> None:
         """Add the staged rows that the raw table has not, counted.
@@ -659,8 +678,12 @@ class Raw:
             ' group by "_ROW_HASH"'
         )
 
-    def remove_missing(self, load: str, columns: Sequence[Column], span: Span) -> None:
-        """Delete what the raw table has of a range of event time and the staged rows have not."""
+    def remove_missing(self, load: str, columns: Sequence[Column], span: Span) -> int:
+        """Delete what the raw table has of a range of event time and the staged rows have not.
+
+        Returns:
+            How many rows that were.
+        """
         database = cast("DatabaseFormat", self.source.format)
         kind = {column.name: column.type for column in columns}
         within, values = ["true"], {}
@@ -670,7 +693,7 @@ class Raw:
                 value = "" if kind[database.event_time] == "text" else "::timestamp_ntz"
                 within.append(f"{quoted(database.event_time)} {sign} %({bound})s{value}")
                 values[bound] = moment.isoformat(sep=" ")
-        self.execute(
+        return self.execute(
             f"""
             delete from {self.table} as t using (
                 select r."_LOAD_ID", r."_ROW_NUMBER"
@@ -719,16 +742,19 @@ class Raw:
         Raises:
             IngestionError: the numbers do not add up, so that a row is lost or doubled.
         """
-        values = {"load_id": claim.load_id}
-        [(loaded,)] = self.rows(
-            f'select count(*) from {self.table} where "_LOAD_ID" = %(load_id)s', values
+        [(loaded, rejected, superseded)] = self.rows(
+            f"""
+            select
+                (select count(*) from {self.table} where "_LOAD_ID" = %(load_id)s),
+                (
+                    select count(distinct row_number) from {REJECTED_ROWS}
+                    where load_id = %(load_id)s
+                ),
+                {self._superseded(load, columns)}
+            """,
+            {"load_id": claim.load_id},
         )
-        [(rejected,)] = self.rows(
-            f"select count(distinct row_number) from {REJECTED_ROWS} where load_id = %(load_id)s",
-            values,
-        )
-        superseded = self._superseded(load, columns, claim)
-        accounts = Accounts(delivered, int(loaded), int(rejected), superseded)
+        accounts = Accounts(delivered, int(loaded), int(rejected), int(superseded))
         if delivered != accounts.loaded + accounts.rejected + accounts.superseded:
             raise IngestionError(
                 f"The load {claim.load_id} does not add up and is rolled back: {delivered:,} rows "
@@ -737,43 +763,40 @@ class Raw:
             )
         return accounts
 
-    def _superseded(self, load: str, columns: Sequence[Column], claim: Claim) -> int:
-        """Staged rows that lost: to a later one of the delivery, or to a newer delivery."""
+    def _superseded(self, load: str, columns: Sequence[Column]) -> str:
+        """SQL that counts staged rows that lost: to a later one of the delivery, or a newer one."""
         if self.source.load == "merge":
             keys = ", ".join(quoted(key) for key in self.source.key)
             same = " and ".join(f"t.{quoted(key)} = s.{quoted(key)}" for key in self.source.key)
-            [(outdated,)] = self.rows(
-                f"select count(*) from {self.table} as t"
-                f" join (select distinct {keys} from {load}) as s on {same}"
-                ' where t."_LOAD_ID" > %(load_id)s',
-                {"load_id": claim.load_id},
-            )
-            return self._doubled(load) + int(outdated)
+            return f"""
+                (select count(*) from {load})
+                - (select count(*) from (select distinct {keys} from {load}) as k)
+                + (
+                    select count(*) from {self.table} as t
+                    join (select distinct {keys} from {load}) as s on {same}
+                    where t."_LOAD_ID" > %(load_id)s
+                )
+            """
         if self.source.load == "add":
-            [(known,)] = self.rows(
-                f"""
-                select coalesce(sum(least(l.copies, t.copies)), 0)
-                from (
-                    select {row_hash(columns)} as "_ROW_HASH", count(*) as copies
-                    from {load}
-                    group by 1
-                ) as l
-                join (
-                    select "_ROW_HASH", count(*) as copies
-                    from {self.table}
-                    where "_LOAD_ID" <> %(load_id)s
-                    group by 1
-                ) as t on l."_ROW_HASH" = t."_ROW_HASH"
-                """,
-                {"load_id": claim.load_id},
-            )
-            return int(known)
+            return f"""
+                (
+                    select coalesce(sum(least(l.copies, t.copies)), 0)
+                    from (
+                        select {row_hash(columns)} as "_ROW_HASH", count(*) as copies
+                        from {load}
+                        group by 1
+                    ) as l
+                    join (
+                        select "_ROW_HASH", count(*) as copies
+                        from {self.table}
+                        where "_LOAD_ID" <> %(load_id)s
+                        group by 1
+                    ) as t on l."_ROW_HASH" = t."_ROW_HASH"
+                )
+            """
         if self.source.duplicates == "drop":
-            [(doubled,)] = self.rows(
-                f"select count(*) - count(distinct {row_hash(columns)}) from {load}"
-            )
-            return int(doubled)
-        return 0
+            return f"(select count(*) - count(distinct {row_hash(columns)}) from {load})"
+        return "0"
 
     def _doubled(self, load: str) -> int:
         """Staged rows beyond the first of each key."""
@@ -789,20 +812,22 @@ class Raw:
         claim: Claim,
         accounts: Accounts,
         added: Sequence[str],
-        watermark: datetime | None = None,
+        removed: int,
+        extracted: Extract | None = None,
     ) -> None:
         """Record the load as done, inside its transaction; of an extract, how far it has read.
 
         Raises:
             TakenOverError: the load is somebody else's by now.
         """
-        read = ", watermark = %(watermark)s::timestamp_ntz" if watermark else ""
+        watermark = extracted.watermark if extracted else None
+        read = ", watermark = %(watermark)s::timestamp_ntz, overlap = %(overlap)s"
         changed = self.execute(
             f"""
             update {LOADS} set
                 status = 'committed', finished_at = sysdate(), added_columns = %(added)s,
                 delivered = %(delivered)s, loaded = %(loaded)s, rejected = %(rejected)s,
-                superseded = %(superseded)s{read}
+                superseded = %(superseded)s, removed = %(removed)s{read if watermark else ""}
             where load_id = %(load_id)s and attempt_id = %(attempt_id)s and status = 'started'
             """,
             {
@@ -811,7 +836,9 @@ class Raw:
                 "loaded": accounts.loaded,
                 "rejected": accounts.rejected,
                 "superseded": accounts.superseded,
+                "removed": removed,
                 "watermark": watermark.isoformat(sep=" ") if watermark else None,
+                "overlap": extracted.overlap if extracted else None,
                 "load_id": claim.load_id,
                 "attempt_id": claim.attempt_id,
             },
@@ -844,6 +871,15 @@ def row_hash(columns: Sequence[Column]) -> str:
         text = name if column.type == "text" else f"to_varchar({name})"
         parts += [f"coalesce({text}, '')", f"to_varchar(coalesce(length({text}), -1))"]
     return f"md5(concat_ws(':', {', '.join(parts)}))"
+
+
+def _next_load_id(latest: str | None, content_id: str) -> str:
+    """The time and some of the content: greater than that of any earlier load."""
+    now = datetime.now(UTC)
+    if latest:
+        last = datetime.strptime(latest[:20], "%Y%m%d%H%M%S%f").replace(tzinfo=UTC)
+        now = max(now, last + timedelta(microseconds=1))
+    return f"{now:%Y%m%d%H%M%S%f}{content_id[:12]}"
 
 
 def load_table(attempt_id: str, part: str = "") -> str:

@@ -246,10 +246,9 @@ def _wait(source: Source) -> DeliverySensor:
 @task
 def _prepare(domain: str, sources: list[str]) -> None:
     """Make the raw tables that are not there, so that models find them before a first delivery."""
-    from include.ingestion.loader import prepare_source
+    from include.ingestion.loader import prepare_sources
 
-    for source in _chosen(domain, sources):
-        prepare_source(source)
+    prepare_sources(_chosen(domain, sources))
 
 
 @task

@@ -166,7 +166,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[DbtRuns, O
             for domain in DOMAINS:
                 for source in load_domain(domain).sources:
                     raw = Raw(runs.cursor.connection, source)
-                    raw.create_book()
+                    raw.prepare()
                     raw.prepare_table(source.columns)
                     insert(runs, raw, source, rows(source, draw))
             selected = [part for domain in DOMAINS for part in domain_selection(domain)]

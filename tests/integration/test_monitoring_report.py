@@ -85,7 +85,7 @@ def compare(warehouse: Warehouse) -> None:
     same = deals.model_copy(update={"name": "same"})
     with warehouse.connect(database="RAW") as connection:
         raw = Raw(connection, deals)
-        raw.create_book()
+        raw.prepare()
         raw.begin_comparison(Comparison(Scope(), problem="it was away"))
         apart = {"2026-03-01": Difference(3, 5, 7)}
         begun = raw.begin_comparison(Comparison(Scope(), problem=UNFINISHED))

@@ -11,7 +11,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from include.ingestion.loader import prepare_source
+from include.ingestion.loader import prepare_sources
 from include.ingestion.sources import load_domain
 from include.quality.workbook import (
     PURCHASES,
@@ -40,8 +40,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DbtRuns]:
     folder = tmp_path_factory.mktemp("agrees")
     warehouse = start_warehouse(folder)
     try:
-        for source in load_domain("gaming").sources:
-            prepare_source(source, settings=warehouse.settings())
+        prepare_sources(load_domain("gaming").sources, settings=warehouse.settings())
         with dbt_runs(warehouse, folder, "gaming", "agrees") as runs:
             yield runs
     finally:
