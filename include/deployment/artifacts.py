@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 from snowflake.connector.errors import ProgrammingError
 
 from include.logs import event
+from include.warehouse.catalogue import DOES_NOT_EXIST
 from include.warehouse.connection import ConnectionSettings, connect
 
 if TYPE_CHECKING:
@@ -33,7 +34,6 @@ NAMES = ("run_results.json", "catalog.json", MANIFEST)
 
 _SHA = re.compile(r"[0-9a-f]{40}")
 _STORED = re.compile(r"(?:^|/)([0-9a-f]{40})/manifest[.]json$")
-_DOES_NOT_EXIST = 2003
 
 
 class ArtifactsError(ValueError):
@@ -173,7 +173,7 @@ def _exists(cursor: SnowflakeCursor) -> bool:
     try:
         cursor.execute(f"list @{STAGE}/none/")
     except ProgrammingError as error:
-        if error.errno == _DOES_NOT_EXIST:
+        if error.errno == DOES_NOT_EXIST:
             return False
         raise
     return True
@@ -183,7 +183,7 @@ def _listed(cursor: SnowflakeCursor, path: str = "") -> list[Stored]:
     try:
         cursor.execute(f"list @{STAGE}/{path}")
     except ProgrammingError as error:
-        if error.errno == _DOES_NOT_EXIST:
+        if error.errno == DOES_NOT_EXIST:
             return []
         raise
     found = [

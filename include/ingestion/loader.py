@@ -254,9 +254,7 @@ def _load_from_database(
         if span is None:
             so_far = raw.progress()
             since, overlap, known = so_far.watermark, so_far.overlap, so_far.differences
-            scope = (
-                Scope() if compare_all else due(source, so_far.last, so_far.everything, since)
-            )
+            scope = Scope() if compare_all else due(source, so_far.last, so_far.everything, since)
         read = extract(source, root, since=since, span=span, count=scope, settings=settings)
         checkpoint("discovered")
         if read.delivery and overlap and rows_hash(read.delivery.path) == overlap:

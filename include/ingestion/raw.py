@@ -42,6 +42,7 @@ METADATA = {
 }
 """What every raw table carries besides its own columns."""
 
+
 @dataclass(frozen=True)
 class Claim:
     """The right to load one delivery, until somebody else claims it.
@@ -158,9 +159,7 @@ class Raw:
         """
         raws = [self, *beside]
         with self._cursor() as cursor:
-            found = ledgers.prepare(
-                cursor, self.source.domain, [raw.source.name for raw in raws]
-            )
+            found = ledgers.prepare(cursor, self.source.domain, [raw.source.name for raw in raws])
         for raw in raws:
             raw._columns = found.get(raw.source.name.upper())
 

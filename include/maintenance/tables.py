@@ -11,16 +11,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from include.ingestion.raw import COMPARISONS, LOADS, REJECTED_ROWS
 from include.logs import event
 from include.maintenance.settings import Retention
-from include.orchestration.run_summary import TABLE as RUN_SUMMARY
+from include.warehouse import ledgers
 from include.warehouse.catalogue import existing
 
 if TYPE_CHECKING:
     from snowflake.connector.cursor import SnowflakeCursor
 
     from include.warehouse.connection import ConnectionSettings
+
+LOADS, REJECTED_ROWS = ledgers.LOADS.table, ledgers.REJECTED_ROWS.table
+COMPARISONS, RUN_SUMMARY = ledgers.COMPARISONS.table, ledgers.RUN_SUMMARY.table
 
 
 @dataclass(frozen=True)
@@ -32,14 +34,12 @@ class RetainedTable:
         moment: SQL for the UTC time that a row's age counts from.
         days: how old a row may be.
         unless: SQL that is true of rows that stay however old they are; empty if none do.
-        prepare: a statement that has to run before the others; empty if none has.
     """
 
     name: str
     moment: str
     days: int
     unless: str = ""
-    prepare: str = ""
 
     @property
     def condition(self) -> str:
@@ -115,8 +115,6 @@ def retained_tables(retention: Retention, settings: ConnectionSettings) -> list[
             "coalesce(finished_at, started_at)",
             retention.firn_keep_loads_days,
             unless=_STILL_READ,
-            # A book that was begun before databases were sources lacks it.
-            prepare=f"alter table {LOADS} add column if not exists watermark timestamp_ntz",
         ),
         RetainedTable(RUN_SUMMARY, "recorded_at", retention.firn_keep_runs_days),
         RetainedTable(
@@ -159,8 +157,7 @@ def apply(cursor: SnowflakeCursor, tables: Sequence[RetainedTable]) -> list[Remo
 
 def _existing(cursor: SnowflakeCursor, tables: Sequence[RetainedTable]) -> list[RetainedTable]:
     there = existing(cursor, [table.name for table in tables])
-    found = [table for table in tables if table.name.upper() in there]
-    for table in found:
-        if table.prepare:
-            cursor.execute(table.prepare)
-    return found
+    if LOADS in there:
+        # Those of an earlier version lack columns.
+        ledgers.prepare(cursor)
+    return [table for table in tables if table.name.upper() in there]

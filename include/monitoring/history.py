@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from include.orchestration.run_summary import FAILED, SUCCESS, TABLE, WARNING, WHOLE, Layer
+from include.orchestration.run_summary import FAILED, SUCCESS, WARNING, WHOLE, Layer
+from include.warehouse import ledgers
 from include.warehouse.catalogue import databases
 from include.warehouse.connection import ConnectionSettings, connect
 
@@ -248,7 +249,7 @@ def _runs(cursor: SnowflakeCursor, target: str) -> dict[str, list[PastRun]]:
             select
                 *,
                 max(recorded_at) over (partition by dag_id, run_id) as run_recorded_at
-            from {TABLE}
+            from {ledgers.RUN_SUMMARY.table}
             where target = %(target)s
         )
 

@@ -8,7 +8,7 @@ intermediate, mart, export; and before these a row `run` for the run as a whole.
 from __future__ import annotations
 
 import io
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
@@ -20,48 +20,19 @@ from snowflake.connector.errors import ProgrammingError
 
 from include.orchestration.builds import NodeResult
 from include.orchestration.project import LAYERS, Project
-from include.warehouse.catalogue import existing
+from include.warehouse import ledgers
+from include.warehouse.catalogue import DOES_NOT_EXIST, existing
 from include.warehouse.connection import ConnectionSettings, connect, get_settings
 
 if TYPE_CHECKING:
     from snowflake.connector.cursor import SnowflakeCursor
 
-TABLE = "RAW.META.RUN_SUMMARY"
 EXPORT = "export"
 WHOLE = "run"
 SUCCESS, WARNING, FAILED, NOT_RUN = "success", "warning", "failed", "not run"
 _FAILED_STATES = {"failed", "up_for_retry"}
 _MOST_CHARACTERS = 4_000
 _OF_SOURCES = ("ingest", "refused", "deliver", "extract")
-
-_COLUMNS = {
-    "dag_id": "varchar not null",
-    "run_id": "varchar not null",
-    "domain": "varchar not null",
-    "target": "varchar not null",
-    "layer": "varchar not null",
-    "position": "number(38, 0) not null",
-    "status": "varchar not null",
-    "began_at": "timestamp_ntz",
-    "ended_at": "timestamp_ntz",
-    "seconds": "number(38, 3)",
-    "table_count": "number(38, 0) not null",
-    "row_count": "number(38, 0)",
-    "delivered": "number(38, 0)",
-    "loaded": "number(38, 0)",
-    "rejected": "number(38, 0)",
-    "superseded": "number(38, 0)",
-    "tests_passed": "number(38, 0) not null",
-    "tests_warned": "number(38, 0) not null",
-    "tests_failed": "number(38, 0) not null",
-    "tests_skipped": "number(38, 0) not null",
-    "problems": "varchar",
-    "recorded_at": "timestamp_ntz not null",
-}
-CREATE = "create table if not exists {} ({})".format(
-    TABLE, ", ".join(f"{name} {kind}" for name, kind in _COLUMNS.items())
-)
-"""Makes the table; its schema must be there."""
 
 
 @dataclass(frozen=True)
@@ -326,39 +297,31 @@ def summarize(
 
 def _row_counts(cursor: SnowflakeCursor, relations: Sequence[str]) -> dict[str, int]:
     """The rows of the relations that can be counted, by their names in upper case."""
+
+    def count(some: Iterable[str]) -> dict[str, int]:
+        counts = [f"select '{one.upper()}', count(*) from {one}" for one in some]
+        if not counts:
+            return {}
+        cursor.execute(" union all ".join(counts))
+        return {str(name): int(rows) for name, rows in cursor.fetchall()}
+
+    with suppress(ProgrammingError):
+        return count(relations)
+    # Something is missing.
     there = existing(cursor, relations)
-    counts = [
-        f"select '{relation.upper()}', count(*) from {relation}"
-        for relation in relations
-        if relation.upper() in there
-    ]
-    if not counts:
-        return {}
-    try:
-        return _counted(cursor, " union all ".join(counts))
-    except ProgrammingError:
-        # A view over a table that is gone: it alone has no number.
-        found: dict[str, int] = {}
-        for count in counts:
-            with suppress(ProgrammingError):
-                found |= _counted(cursor, count)
-        return found
-
-
-def _counted(cursor: SnowflakeCursor, sql: str) -> dict[str, int]:
-    cursor.execute(sql)
-    return {str(name): int(count) for name, count in cursor.fetchall()}
+    with suppress(ProgrammingError):
+        return count(sorted(there))
+    # A view over a table that is gone: it alone has no number.
+    found: dict[str, int] = {}
+    for relation in sorted(there):
+        with suppress(ProgrammingError):
+            found |= count([relation])
+    return found
 
 
 def _loads(cursor: SnowflakeCursor, run: Run, sources: Collection[str]) -> Loads:
     """What the run loaded of these sources; nothing where nothing is ever loaded."""
     if not sources:
-        return Loads()
-    cursor.execute(
-        "select count(*) from RAW.INFORMATION_SCHEMA.TABLES"
-        " where table_schema = 'META' and table_name = 'LOADS'"
-    )
-    if not cursor.fetchall()[0][0]:
         return Loads()
     values = {
         "domain": run.domain,
@@ -369,35 +332,47 @@ def _loads(cursor: SnowflakeCursor, run: Run, sources: Collection[str]) -> Loads
         "domain = %(domain)s and source in (%(sources)s)"
         " and finished_at >= %(began_at)s::timestamp_ntz"
     )
-    cursor.execute(
-        "select min(started_at), max(finished_at), count(*), sum(delivered), sum(loaded),"
-        " sum(rejected), sum(superseded) from RAW.META.LOADS"
-        f" where {ended} and status = 'committed'",
-        values,
+    try:
+        cursor.execute(
+            "select status, reason, started_at, finished_at, delivered, loaded, rejected,"
+            f" superseded from {ledgers.LOADS.table}"
+            f" where {ended} and status in ('committed', 'refused') order by finished_at",
+            values,
+        )
+    except ProgrammingError as error:
+        if error.errno == DOES_NOT_EXIST:
+            return Loads()
+        raise
+    found = cursor.fetchall()
+    refused = tuple(str(reason) for status, reason, *_ in found if status == "refused")
+    committed = [row[2:] for row in found if row[0] == "committed"]
+    if not committed:
+        return Loads(refused=refused)
+    began, last, *columns = zip(*committed, strict=True)
+    delivered, loaded, rejected, superseded = (
+        sum(int(one or 0) for one in column) for column in columns
     )
-    [(began, last, *counts)] = cursor.fetchall()
-    cursor.execute(
-        f"select reason from RAW.META.LOADS where {ended} and status = 'refused'"
-        " order by finished_at",
-        values,
-    )
-    refused = tuple(str(reason) for (reason,) in cursor.fetchall())
-    files, delivered, loaded, rejected, superseded = (int(one or 0) for one in counts)
     return Loads(
-        _aware(began), _aware(last), files, delivered, loaded, rejected, superseded, refused
+        began_at=_aware(min(began)),
+        ended_at=_aware(max(last)),
+        files=len(committed),
+        delivered=delivered,
+        loaded=loaded,
+        rejected=rejected,
+        superseded=superseded,
+        refused=refused,
     )
 
 
 def _record(cursor: SnowflakeCursor, run: Run, found: Sequence[Layer], target: str) -> None:
-    """The run's rows in place of those that an earlier try recorded."""
-    cursor.execute("create schema if not exists RAW.META")
-    cursor.execute(CREATE)
+    """The run's rows, in place of those that an earlier try recorded."""
+    summary = ledgers.RUN_SUMMARY
     recorded = _naive(datetime.now(UTC))
-    of_run = {"dag_id": run.dag_id, "run_id": run.run_id}
     lines = [
-        of_run
-        | asdict(layer)
+        asdict(layer)
         | {
+            "dag_id": run.dag_id,
+            "run_id": run.run_id,
             "domain": run.domain,
             "target": target,
             "position": position,
@@ -409,17 +384,32 @@ def _record(cursor: SnowflakeCursor, run: Run, found: Sequence[Layer], target: s
         }
         for position, layer in enumerate(found)
     ]
-    cursor.execute("begin")
+    key = ("dag_id", "run_id", "layer")
+    values = {
+        f"{name}_{place}": line[name]
+        for place, line in enumerate(lines)
+        for name in summary.columns
+    }
+    source = " union all ".join(
+        "select " + ", ".join(f"%({name}_{place})s as {name}" for name in summary.columns)
+        for place in range(len(lines))
+    )
+    others = [name for name in summary.columns if name not in key]
+    # One statement, so that a run is recorded whole, and a second try replaces the first.
+    merge = f"""
+        merge into {summary.table} as t using ({source}) as s
+        on {" and ".join(f"t.{name} = s.{name}" for name in key)}
+        when matched then update set {", ".join(f"{name} = s.{name}" for name in others)}
+        when not matched then insert ({", ".join(summary.columns)})
+        values ({", ".join(f"s.{name}" for name in summary.columns)})
+    """
     try:
-        cursor.execute(
-            f"delete from {TABLE} where dag_id = %(dag_id)s and run_id = %(run_id)s", of_run
-        )
-        values = ", ".join(f"%({name})s" for name in _COLUMNS)
-        cursor.executemany(f"insert into {TABLE} ({', '.join(_COLUMNS)}) values ({values})", lines)
-    except BaseException:
-        cursor.execute("rollback")
-        raise
-    cursor.execute("commit")
+        cursor.execute(merge, values)
+    except ProgrammingError as error:
+        if error.errno != DOES_NOT_EXIST:
+            raise
+        ledgers.prepare(cursor)
+        cursor.execute(merge, values)
 
 
 def _naive(moment: datetime | None) -> str | None:

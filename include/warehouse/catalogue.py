@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from snowflake.connector.cursor import SnowflakeCursor
 
+DOES_NOT_EXIST = 2003
+"""Snowflake's error number of a statement that names an object that is not there."""
+
 
 def databases(cursor: SnowflakeCursor) -> set[str]:
     """All of them, in upper case."""

@@ -1,6 +1,5 @@
 """The tables in ``RAW.META`` that loads, runs and builds are recorded in, and what makes them."""
 
-# ruff: noqa: S608 - every name is one of this file or a checked declaration's.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
@@ -36,6 +35,12 @@ class Ledger:
     def table(self) -> str:
         """The full name."""
         return f"RAW.{SCHEMA}.{self.name}"
+
+    @property
+    def create(self) -> str:
+        """The statement that makes it, in a schema that is there."""
+        columns = ", ".join(f"{name} {kind}" for name, kind in self.columns.items())
+        return f"create table if not exists {self.table} ({columns})"
 
 
 LOADS = Ledger(
@@ -176,14 +181,11 @@ def prepare(
         cursor.execute(f"create stage if not exists {STAGE}")
     for ledger in LEDGERS:
         if ledger.name not in there:
-            columns = ", ".join(f"{name} {kind}" for name, kind in ledger.columns.items())
-            cursor.execute(f"create table if not exists {ledger.table} ({columns})")
+            cursor.execute(ledger.create)
             continue
         for name, kind in ledger.columns.items():
             if name.upper() not in there[ledger.name]:
-                cursor.execute(
-                    f"alter table {ledger.table} add column if not exists {name} {kind}"
-                )
+                cursor.execute(f"alter table {ledger.table} add column if not exists {name} {kind}")
     if schema.upper() == SCHEMA:
         return {}
     return {table: columns for (of, table), columns in found.items() if of == schema.upper()}

@@ -19,8 +19,8 @@ import pytest
 from include.maintenance.run import clear_tables
 from include.maintenance.tables import ELEMENTARY
 from include.orchestration.environment import SLACK
-from include.orchestration.run_summary import CREATE
 from include.sample_data import forex
+from include.warehouse import ledgers
 from tests.e2e.airflow import Prepared, prepared
 from tests.slack import PROXIES, Slack, serving
 
@@ -70,7 +70,7 @@ def remember_a_run(platform: Platform, dag_id: str, began: datetime) -> None:
 
 def test_without_packages_the_rest_is_watched_and_it_is_said(tmp_path: Path) -> None:
     with platform(tmp_path, FIRN_ELEMENTARY="off") as here:
-        here.sql("create schema if not exists raw.meta", CREATE)
+        here.sql("create schema if not exists raw.meta", ledgers.RUN_SUMMARY.create)
         began = datetime.now(UTC) - timedelta(days=3)
         remember_a_run(here, "retail__sales__daily", began)
         first = here.run_dag(MONITORING)

@@ -122,7 +122,9 @@ def test_statements_that_cost_credits_carry_a_query_tag(built: Project) -> None:
         writes = name.split(".")[0] in {"model", "seed", "snapshot"} and name not in views
         assert found == ([0, len(statements) - 1] if writes else []), name
     first, last = (
-        json.loads(by_node["model.firn.mart_orders"][place].split(tagging)[1][:-1].replace("''", "'"))
+        json.loads(
+            by_node["model.firn.mart_orders"][place].split(tagging)[1][:-1].replace("''", "'")
+        )
         for place in (0, -1)
     )
     assert first.pop("model") == "mart_orders"

@@ -20,14 +20,15 @@ from include.maintenance import staged
 from include.maintenance.files import remove_files, retained_files
 from include.maintenance.run import clear_stage, clear_tables
 from include.maintenance.settings import Retention, RetentionError
-from include.orchestration.run_summary import CREATE
-from include.orchestration.run_summary import TABLE as RUN_SUMMARY
+from include.warehouse import ledgers
 from include.warehouse.connection import ConnectionSettings
 from tests.integration.test_ingestion_database import Game
 from tests.integration.test_ingestion_load import MERGE, Lane
 
 if TYPE_CHECKING:
     from tests.conftest import Warehouse
+
+RUN_SUMMARY = ledgers.RUN_SUMMARY.table
 
 pytestmark = pytest.mark.integration
 
@@ -193,7 +194,7 @@ def test_rejected_rows_go_by_their_age_and_their_load_stays(lane: Lane) -> None:
 
 def test_runs_go_by_the_time_they_were_recorded(warehouse: Warehouse, lane: Lane) -> None:
     lane.query("create schema if not exists RAW.META")
-    lane.query(CREATE)
+    lane.query(ledgers.RUN_SUMMARY.create)
     dag = lane.domain
     for days in (401, 399):
         lane.query(

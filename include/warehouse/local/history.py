@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
-import time
-from datetime import UTC, datetime
+from datetime import datetime
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
