@@ -1,8 +1,9 @@
 """Purchases of the mobile game, every five minutes.
 
 Extracts from the operational database what has changed, loads it, builds and tests the staging of
-purchases and of rejected rows. When the table of hourly activity has become older than an hour, or
-a rebuild was asked for, `gaming__user_activity__hourly` is started.
+purchases and of rejected rows; when nothing was loaded, nothing is built. When the table of hourly
+activity has become older than an hour and something was loaded since it was built, or when a
+rebuild was asked for, `gaming__user_activity__hourly` is started.
 """
 
 from __future__ import annotations
@@ -47,6 +48,7 @@ with DAG(
         >> [
             trigger_when_stale(
                 "gaming__user_activity__hourly",
+                domain="gaming",
                 mart="mart_user_activity_hourly",
                 newest="app_hour",
             ),

@@ -11,6 +11,7 @@ from airflow.sdk import Asset, Param, get_current_context, task
 from airflow.sdk.definitions.callback import AsyncCallback
 from airflow.sdk.definitions.deadline import DeadlineAlert, DeadlineReference
 from airflow.sdk.exceptions import AirflowFailException
+from airflow.task.trigger_rule import TriggerRule
 
 from include.logs import hide_secrets_in_tasks
 from include.orchestration.alerts import run_failed, run_is_late, run_succeeded, task_failed
@@ -136,5 +137,7 @@ def publish(asset: Asset) -> EmptyOperator:
     return EmptyOperator(
         task_id="publish",
         outlets=[asset],
+        # Also when there was nothing to build: the data is complete and tested as it is.
+        trigger_rule=TriggerRule.NONE_FAILED,
         doc_md=f"Publishes the asset `{asset.name}`; DAGs that are scheduled on it start.",
     )

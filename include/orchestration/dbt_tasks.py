@@ -7,6 +7,7 @@ execution mode and tests are the same for every pipeline.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +30,7 @@ from include.orchestration.builds import (
     keep_and_tell_freshness,
     tell_run_results,
 )
+from include.orchestration.changes import Scope, look_for_changes
 from include.orchestration.environment import (
     dbt_executable,
     dbt_project,
@@ -59,10 +61,12 @@ def dbt_task_group(
 ) -> DbtTaskGroup:
     """What dbt does for a domain in one DAG, as one task group named after the domain.
 
-    Source freshness comes first; an error there stops the domain, a warning does not. Then one
-    task per model, seed and snapshot with its tests, in lineage order, grouped by layer. A single
-    producer task runs ``dbt build``, the others follow their node in it. Where a model lists
-    rejected rows, the task ``rejected`` beside the group tells of those that this run has brought.
+    Source freshness comes first; an error there stops the domain, a warning does not. Where all
+    sources are loaded by Firn, the task ``changes`` then skips the build if there is nothing to
+    build. Then one task per model, seed and snapshot with its tests, in lineage order, grouped by
+    layer. A single producer task runs ``dbt build``, the others follow their node in it. Where a
+    model lists rejected rows, the task ``rejected`` beside the group tells of those that this run
+    has brought.
 
     Under a scheduler each task turns green as its node is done. In a headless run tasks execute
     one after the other, so there the producer stands before all of them.
@@ -170,6 +174,7 @@ def dbt_task_group(
     producer.dbt_cmd_global_flags = ["--log-path", str(builds), "--log-format-file", "json"]
     producer.callback_args = {"folder": str(builds), "domain": domain}
     first_nodes = [node for node in nodes if not node.upstream_list]
+    gates: list[Any] = []
     if sources is None or sources:
         freshness = DbtFreshnessOperator(
             task_id=FRESHNESS_TASK,
@@ -196,7 +201,13 @@ def dbt_task_group(
             doc_md="`dbt source freshness` of the domain's sources. Stale beyond `error_after` "
             "stops the domain before anything is built; beyond `warn_after` it is only reported.",
         )
-        freshness >> [producer, *first_nodes]
+        gates.append(freshness)
+    if scope := Scope.of(content, domain, [node.model_unique_id for node in nodes]):
+        followers = [producer.task_id, *(node.task_id for node in nodes)]
+        with group:
+            gates.append(look_for_changes(scope, followers))
+    for gate, following in pairwise([*gates, [producer, *first_nodes]]):
+        gate >> following
     for node in first_nodes:
         if is_headless():
             # Runs whether the build went well or not, so that each node can tell how it fared,

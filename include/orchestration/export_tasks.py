@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import task
+from airflow.task.trigger_rule import TriggerRule
 
 from include.logs import event
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 TASK = "export"
 
 
-@task(task_id=TASK)
+@task(task_id=TASK, trigger_rule=TriggerRule.NONE_FAILED)
 def export(domain: str) -> list[dict[str, Any]]:
     """Write the domain's raw tables, staged tables and marts as Parquet files for other programs.
 

@@ -14,10 +14,12 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from cosmos.constants import PRODUCER_WATCHER_TASK_ID
 from rich.console import Console
 from rich.table import Table
 from snowflake.connector.errors import ProgrammingError
 
+from include.orchestration import changes
 from include.orchestration.builds import NodeResult
 from include.orchestration.project import LAYERS, Project
 from include.warehouse import ledgers
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 EXPORT = "export"
 WHOLE = "run"
 SUCCESS, WARNING, FAILED, NOT_RUN = "success", "warning", "failed", "not run"
+UNCHANGED = "unchanged"
 _FAILED_STATES = {"failed", "up_for_retry"}
 _MOST_CHARACTERS = 4_000
 _OF_SOURCES = ("ingest", "refused", "deliver", "extract")
@@ -41,7 +44,8 @@ class Layer:
 
     Attributes:
         layer: source, staging, intermediate, mart or export; run for all of it together.
-        status: success, warning (a test warned), failed, or not run.
+        status: success, warning (a test warned), failed, unchanged (there was nothing to build),
+            or not run.
         began_at: when the first of it began, in UTC; None if nothing ran.
         ended_at: when the last of it ended.
         table_count: tables and views of the layer; of an export, those that were written.
@@ -97,6 +101,21 @@ class Run:
         tasks = [task.split(".") for task in self.states]
         return {task[1] for task in tasks if len(task) == 3 and task[0] == "ingest"}
 
+    @property
+    def built(self) -> bool:
+        """Whether its dbt build went well."""
+        return self.states.get(self._producer) == {"success"}
+
+    @property
+    def unchanged(self) -> bool:
+        """Whether there was nothing to build."""
+        looked = self.states.get(f"{self.domain}.{changes.TASK}") == {"success"}
+        return looked and self.states.get(self._producer) == {"skipped"}
+
+    @property
+    def _producer(self) -> str:
+        return f"{self.domain}.{PRODUCER_WATCHER_TASK_ID}"
+
     def failed(self, *groups: str) -> list[str]:
         """The failed tasks that are of some groups, or are them; of all if none is given."""
         return sorted(
@@ -151,6 +170,8 @@ def layers(
             ]
         )
         layer = _built(Layer(name), here)
+        if run.unchanged and name != "source":
+            layer = replace(layer, status=UNCHANGED)
         if name != "source" and not relations and not here:
             continue
         counted = [rows[one.upper()] for one in relations if one.upper() in rows]
@@ -271,9 +292,18 @@ def summarize(
     nodes: Sequence[NodeResult],
     exported: Sequence[Mapping[str, Any]] | None,
     *,
+    made: tuple[changes.Scope, Mapping[str, str]] | None = None,
     settings: ConnectionSettings | None = None,
 ) -> list[Layer]:
     """Count, put together and record a run; run again, it replaces what it recorded.
+
+    Args:
+        run: the run.
+        project: the domain's part of the dbt project.
+        nodes: what became of each node of its build; empty if there was none.
+        exported: what the export task said; None if it said nothing.
+        made: what was built, and what of; None if nothing was, or not all of it went well.
+        settings: read from the environment if not given.
 
     Raises:
         WarehouseUnreachableError: the warehouse takes no connection.
@@ -287,11 +317,14 @@ def summarize(
         loads = _loads(cursor, run, names | run.loaded_sources)
         found = layers(run, project, nodes, loads, exported, rows)
         found = [whole(run, found, nodes, datetime.now(UTC)), *found]
+        build = changes.built(cursor, settings, *made) if made else None
     with (
         connect(settings, database="RAW", as_loader=True, query_tag=tag) as connection,
         connection.cursor() as cursor,
     ):
         _record(cursor, run, found, settings.target)
+        if made and build:
+            changes.record(cursor, settings, made[0], run.dag_id, build)
     return found
 
 
@@ -423,7 +456,7 @@ def _aware(moment: datetime | None) -> datetime | None:
 
 # -- for people ------------------------------------------------------------------------------------
 
-_COLORS = {SUCCESS: "green", WARNING: "yellow", FAILED: "red", NOT_RUN: "dim"}
+_COLORS = {SUCCESS: "green", WARNING: "yellow", FAILED: "red", UNCHANGED: "dim", NOT_RUN: "dim"}
 
 
 def text(run: Run, found: Sequence[Layer]) -> str:

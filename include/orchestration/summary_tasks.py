@@ -25,6 +25,8 @@ def summary(domain: str) -> list[dict[str, Any]]:
         domain: the domain.
     """
     from include.orchestration.builds import builds_folder, built_at, read_run_results
+    from include.orchestration.changes import TASK as CHANGES
+    from include.orchestration.changes import Scope
     from include.orchestration.manifest import manifest_path, read_manifest
     from include.orchestration.project import Project
     from include.orchestration.run_summary import EXPORT, Run, summarize, text
@@ -48,8 +50,12 @@ def summary(domain: str) -> list[dict[str, Any]]:
     nodes = read_run_results(folder) if built and built >= run.began_at else []
     nodes_of_tasks = (getattr(one, "model_unique_id", None) for one in context["dag"].tasks)
     here = {one for one in nodes_of_tasks if one}
-    project = Project.read(read_manifest(manifest_path()), domain, here)
-    layers = summarize(run, project, nodes, exported)
+    manifest = read_manifest(manifest_path())
+    project = Project.read(manifest, domain, here)
+    made = None
+    if run.built and (scope := Scope.of(manifest, domain, here)):
+        made = scope, instance.xcom_pull(task_ids=f"{domain}.{CHANGES}")
+    layers = summarize(run, project, nodes, exported, made=made)
     log.info("What the run did:\n%s", text(run, layers))
     return [
         {"layer": one.layer, "status": one.status, "rows": one.row_count, "seconds": one.seconds}

@@ -133,11 +133,13 @@ BUILDS = Ledger(
     "BUILDS",
     {
         "dag_id": "varchar not null",
-        "target": "varchar not null",
-        # What was built: a hash of the dbt project, its settings and the DAG's nodes.
+        # Database and prefix of the schemas.
+        "place": "varchar not null",
+        "domain": "varchar not null",
+        # What it was made of, and what it made; see `include.orchestration.changes`.
         "code": "varchar not null",
-        # What it was built from: a hash of the loads that were committed before it began.
         "loads": "varchar not null",
+        "tables": "varchar not null",
         "built_at": "timestamp_ntz not null",
     },
 )
