@@ -200,6 +200,26 @@ def test_no_pipeline_runs_unit_tests(scheduled: dict[str, Any]) -> None:
     assert set(building.values()) == {"unit_test"}
 
 
+def test_what_firn_loads_is_built_when_something_has_changed(scheduled: dict[str, Any]) -> None:
+    building = {
+        dag_id: tasks
+        for dag_id, dag in scheduled["dags"].items()
+        if any("dbt_producer_watcher" in task for task in (tasks := dag["tasks"]))
+    }
+    assert len(building) == 8
+    looking = {
+        dag_id
+        for dag_id, tasks in building.items()
+        if any(task.endswith(".changes") for task in tasks)
+    }
+    # Nobody records when the tables of Snowflake's sample change.
+    assert looking == building.keys() - {"tpch__orders__4h", "platform__cost__daily"}
+    for dag_id in looking:
+        domain = dag_id.partition("__")[0]
+        producer = building[dag_id][f"{domain}.dbt_producer_watcher"]
+        assert producer["upstream"] == [f"{domain}.changes"]
+
+
 def test_the_orders_pipeline_keeps_its_schedule(scheduled: dict[str, Any]) -> None:
     dag = scheduled["dags"]["tpch__orders__4h"]
     assert dag["schedule"] == "0 */4 * * *"

@@ -31,6 +31,7 @@ def test_each_builds_its_own_models(scheduled: dict[str, Any]) -> None:
         for dag in (PURCHASES, ACTIVITY)
     }
     both = {
+        "gaming.changes",
         "gaming.source_freshness",
         "gaming.dbt_producer_watcher",
         "gaming.dbt_producer_watcher_done",

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from include.orchestration.builds import NodeResult
 from include.orchestration.environment import airflow_environment
 from include.orchestration.local_warehouse import start_warehouse, stop_warehouse
 from include.orchestration.single_run import DagRunOutcome, run_dag
 from include.warehouse.connection import ConnectionSettings, connect
+from include.warehouse.local.history import history_file
 from tests.conftest import free_port
+from tests.e2e.statement_budgets import BUDGETS
 from tests.prepared_airflow import prepare
 
 
@@ -25,16 +28,39 @@ class Prepared:
     Attributes:
         settings: of the warehouse.
         variables: the environment of Airflow's processes.
+        ran: the DAGs that have run.
     """
 
     settings: ConnectionSettings
     variables: dict[str, str]
+    ran: set[str] = field(default_factory=set, init=False)
 
     def run_dag(
-        self, dag_id: str, *, variables: Mapping[str, str] | None = None, **conf: Any
+        self,
+        dag_id: str,
+        *,
+        variables: Mapping[str, str] | None = None,
+        on_node: Callable[[NodeResult], None] | None = None,
+        **conf: Any,
     ) -> DagRunOutcome:
-        """One run, with what its form was filled in with."""
-        return run_dag(dag_id, variables or self.variables, conf=conf)
+        """One run, with what its form was filled in with; it keeps to its budget of statements."""
+        before = self._statements()
+        outcome = run_dag(dag_id, variables or self.variables, conf=conf, on_node=on_node)
+        sent = self._statements() - before
+        budget = BUDGETS.get(dag_id)
+        if budget and not conf:
+            producer = f"{dag_id.partition('__')[0]}.dbt_producer_watcher"
+            allowed = budget.again if dag_id in self.ran else budget.first
+            if outcome.tasks.get(producer) == "skipped":
+                allowed = budget.unchanged
+            assert sent <= allowed, f"{dag_id} sent {sent} statements, allowed are {allowed}."
+        self.ran.add(dag_id)
+        return outcome
+
+    def _statements(self) -> int:
+        """How many the warehouse was asked so far."""
+        with history_file(self.settings.warehouse_home).open("rb") as lines:
+            return sum(1 for _ in lines)
 
     def sql(self, *statements: str) -> list[tuple[Any, ...]]:
         """The rows of the last statement."""

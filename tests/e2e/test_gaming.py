@@ -139,6 +139,47 @@ def test_purchases_then_spins_become_activity(pipeline: Pipeline) -> None:
     )
 
 
+BUILDING = {
+    "gaming.dbt_producer_watcher",
+    "gaming.staging.stg_gaming__purchases",
+    "gaming.staging.stg_gaming__rejected",
+    "rejected",
+}
+FOLLOW_UP = {"follow_up.check_freshness", "follow_up.trigger"}
+
+
+def test_nothing_is_built_when_nothing_has_changed_since_the_last_good_build(
+    pipeline: Pipeline,
+) -> None:
+    staged = "analytics_dev.test_staging.stg_gaming__purchases"
+    pipeline.sql(
+        f"insert into {staged} (transaction_id, user_id, revenue, purchased_at, loaded_at)"
+        f" select 'nobody has paid this', user_id, revenue, purchased_at, loaded_at from {staged}"
+        " limit 1"
+    )
+    # The other DAG has loaded spins, so there is something to build. A test of it fails.
+    failed, _ = pipeline.run(PURCHASES)
+    assert failed.tasks["gaming.staging.stg_gaming__purchases"] == "failed"
+    pipeline.sql(f"delete from {staged} where transaction_id = 'nobody has paid this'")
+    loads = pipeline.sql("select count(*) from RAW.META.LOADS")
+
+    # Nothing new, but the last build was not a good one.
+    repaired, _ = pipeline.run(PURCHASES)
+    assert repaired.succeeded, "\n".join(repaired.last_lines(40))
+    assert {repaired.tasks[task] for task in BUILDING} == {"success"}
+
+    unchanged, told = pipeline.run(PURCHASES)
+    assert unchanged.succeeded, "\n".join(unchanged.last_lines(40))
+    skipped = {task for task, state in unchanged.tasks.items() if state == "skipped"}
+    assert skipped == BUILDING | FOLLOW_UP
+    assert told == []
+    assert pipeline.sql("select count(*) from RAW.META.LOADS") == loads
+    assert pipeline.sql(
+        "select status from RAW.META.RUN_SUMMARY where dag_id = 'gaming__purchases__5min'"
+        " and layer = 'staging' order by recorded_at"
+    ) == [("success",), ("failed",), ("success",), ("unchanged",)]
+
+
 def test_half_a_range_is_refused_and_nothing_changes(pipeline: Pipeline) -> None:
     before = pipeline.sql("select count(*) from RAW.META.LOADS")
     refused, _ = pipeline.run(PURCHASES, backfill_start_date="2022-04-01 00:00:00")

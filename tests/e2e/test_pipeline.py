@@ -15,7 +15,7 @@ from tenacity import Retrying, stop_after_delay, wait_fixed
 
 from include.orchestration.builds import NodeResult, builds_folder, read_run_results
 from include.orchestration.local_warehouse import start_warehouse, stop_warehouse
-from include.orchestration.single_run import DagRunOutcome, run_dag
+from include.orchestration.single_run import DagRunOutcome
 from include.sample_data import tpch
 from tests.e2e.airflow import Prepared, prepared
 from tests.e2e.scheduler import Scheduler, scheduler
@@ -31,7 +31,7 @@ class Pipeline(Prepared):
     def run(self, **conf: Any) -> tuple[DagRunOutcome, dict[str, NodeResult], list[str]]:
         """The outcome, each node's result by name, and the names of nodes as they ended."""
         followed: list[NodeResult] = []
-        outcome = run_dag(DAG, self.variables, conf=conf, on_node=followed.append)
+        outcome = self.run_dag(DAG, on_node=followed.append, **conf)
         results = read_run_results(builds_folder(DAG, self.variables)) if outcome.built else []
         ended = [node.name for node in followed if node.status != "started"]
         return outcome, {node.name: node for node in results}, ended
