@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -20,7 +21,7 @@ from include.orchestration.environment import airflow_environment
 from include.orchestration.local_warehouse import start_warehouse, stop_warehouse
 from include.orchestration.manifest import manifest_path, read_manifest
 from include.orchestration.project import Project
-from include.orchestration.single_run import DagRunOutcome, run_dag
+from include.orchestration.single_run import DagRunOutcome, run_dag, start_importing
 from include.warehouse.catalogue import existing
 from include.warehouse.connection import ConnectionSettings, connect
 
@@ -37,6 +38,7 @@ class Result:
         nodes: of all its DAGs; one that two DAGs built stands for the later build.
         merged_into: the incremental models that had a table before.
         failed: the run that failed, if one did; the DAGs after it did not run.
+        unchanged: whether there was nothing to build.
         seconds: from the delivery to the end of the last DAG.
     """
 
@@ -45,6 +47,7 @@ class Result:
     nodes: Sequence[NodeResult]
     merged_into: set[str]
     failed: DagRunOutcome | None
+    unchanged: bool
     seconds: float
 
 
@@ -74,11 +77,14 @@ def run(console: Console, settings: ConnectionSettings, pipelines: Sequence[Pipe
             "on its page instead, or stop it with make down."
         )
     show = Show(console)
-    show.step(f"Starting the local warehouse on 127.0.0.1:{settings.port}")
-    started = start_warehouse(variables)
+    show.step(f"Starting the local warehouse on 127.0.0.1:{settings.port}, and Airflow")
+    # All three at a time; they have nothing to do with each other until the first run.
+    start_importing(variables)
+    with ThreadPoolExecutor(1) as beside:
+        preparing = beside.submit(local_airflow.prepare, variables)
+        started = start_warehouse(variables)
     try:
-        show.step("Preparing Airflow and parsing the dbt project")
-        local_airflow.prepare(variables)
+        preparing.result()
         manifest = read_manifest(manifest_path(variables))
         results = [_run_one(show, settings, variables, manifest, one) for one in pipelines]
         show.step("Done")
@@ -106,11 +112,12 @@ def _run_one(
     project = Project.read(manifest, pipeline.domain)
     merged_into = _existing(settings, project)
     nodes: dict[str, NodeResult] = {}
-    failed = None
+    failed, unchanged = None, True
     with show.build(project) as on_node:
         for dag in pipeline.dags:
             show.step(f"  Running the DAG {dag} through Airflow")
             outcome = run_dag(dag, variables, on_node=on_node, on_task=show.stage)
+            unchanged = unchanged and outcome.unchanged
             if outcome.built:
                 built = read_run_results(builds_folder(dag, variables))
                 nodes |= {node.unique_id: node for node in built}
@@ -118,7 +125,13 @@ def _run_one(
                 failed = outcome
                 break
     return Result(
-        pipeline, project, list(nodes.values()), merged_into, failed, time.monotonic() - began
+        pipeline,
+        project,
+        list(nodes.values()),
+        merged_into,
+        failed,
+        unchanged,
+        time.monotonic() - began,
     )
 
 
@@ -198,7 +211,9 @@ def _print_result(console: Console, settings: ConnectionSettings, result: Result
 
 def _print_increment(console: Console, result: Result) -> None:
     merges = [node for node in result.nodes if node.unique_id in result.merged_into]
-    if not result.project.incremental:
+    if result.unchanged:
+        console.print("Nothing new was loaded since the last run, so nothing was built.")
+    elif not result.project.incremental:
         console.print("Every model is built anew.")
     elif not merges:
         console.print("First run: incremental models were built from all of their source.")

@@ -18,6 +18,7 @@ STAGES = {
     "extract": "Checking files and cutting them",
     "load": "Loading",
     "source_freshness": "Checking how fresh the sources are",
+    "changes": "Looking for changes",
     "dbt_producer_watcher": "Building and testing the models",
     "export": "Exporting",
     "publish": "Publishing the asset",

@@ -12,6 +12,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Collection, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from http.client import HTTPConnection, HTTPException
 from importlib.metadata import version
@@ -62,21 +63,27 @@ def prepare(variables: Mapping[str, str]) -> None:
     home = airflow_home(variables)
     done, wanted = home / "migrated", version("apache-airflow-core")
     migrated = done.exists() and (home / "airflow.db").exists() and done.read_text() == wanted
-    if not migrated:
-        migrate = subprocess.run(
-            [*_airflow(), "db", "migrate"],
-            env=variables,
-            capture_output=True,
-            text=True,
-            check=False,
+    with ThreadPoolExecutor(1) as beside:
+        migrating = beside.submit(_migrate, variables) if not migrated else None
+        ensure_manifest(variables)
+        if migrating:
+            migrating.result()
+            done.write_text(wanted)
+
+
+def _migrate(variables: Mapping[str, str]) -> None:
+    migrate = subprocess.run(
+        [*_airflow(), "db", "migrate"],
+        env=variables,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if migrate.returncode != 0:
+        raise LocalAirflowError(
+            f"Airflow's metadata database in {airflow_home(variables)} cannot be made; the end of "
+            "its log:\n" + "\n".join(migrate.stderr.strip().splitlines()[-8:])
         )
-        if migrate.returncode != 0:
-            raise LocalAirflowError(
-                f"Airflow's metadata database in {home} cannot be made; the end of its log:\n"
-                + "\n".join(migrate.stderr.strip().splitlines()[-8:])
-            )
-        done.write_text(wanted)
-    ensure_manifest(variables)
 
 
 def start(variables: Mapping[str, str]) -> str:

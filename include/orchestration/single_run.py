@@ -26,7 +26,7 @@ import tempfile
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO, cast
@@ -78,7 +78,15 @@ class DagRunOutcome:
     def built(self) -> bool:
         """Whether dbt came to build anything, so that its results are of this run."""
         return any(
-            task.endswith("dbt_producer_watcher") and state != "upstream_failed"
+            task.endswith("dbt_producer_watcher") and state not in {"upstream_failed", "skipped"}
+            for task, state in self.tasks.items()
+        )
+
+    @property
+    def unchanged(self) -> bool:
+        """Whether there was nothing to build."""
+        return self.succeeded and any(
+            task.endswith("dbt_producer_watcher") and state == "skipped"
             for task, state in self.tasks.items()
         )
 
@@ -162,6 +170,24 @@ def run_dag(
 _running: dict[str, subprocess.Popen[str]] = {}
 """The one process that waits for runs; its key is the environment it was started with."""
 
+_IMPORTING = "importing "
+"""Before the key of a process that was started before there was anything to read."""
+
+
+def start_importing(variables: Mapping[str, str]) -> None:
+    """Start the process for the first run early; it imports Airflow and dbt, and waits.
+
+    It reads neither the dbt project nor Airflow's database before the run, so `prepare` may work on
+    them meanwhile.
+
+    Args:
+        variables: the environment that `run_dag` will be called with.
+    """
+    if not _running:
+        log = firn_home(variables) / "logs" / "start.log"
+        log.parent.mkdir(parents=True, exist_ok=True)
+        _running[_IMPORTING + json.dumps(sorted(variables.items()))] = _start(variables, log)
+
 
 def _runner(variables: Mapping[str, str], log: Path) -> subprocess.Popen[str]:
     """The process that forks for each run in this environment; started if there is none.
@@ -170,13 +196,21 @@ def _runner(variables: Mapping[str, str], log: Path) -> subprocess.Popen[str]:
         variables: its environment.
         log: where it prints until its first run begins, for example why it cannot start.
     """
+    settings = json.dumps(sorted(variables.items()))
     # It parses the dbt project once, and another project needs another process.
-    environment = json.dumps([parsed_fingerprint(variables), *sorted(variables.items())])
-    if (known := _running.get(environment)) and known.poll() is None:
+    environment = parsed_fingerprint(variables) + settings
+    known = _running.get(environment) or _running.pop(_IMPORTING + settings, None)
+    if known and known.poll() is None:
+        _running[environment] = known
         return known
     close()
+    _running[environment] = _start(variables, log)
+    return _running[environment]
+
+
+def _start(variables: Mapping[str, str], log: Path) -> subprocess.Popen[str]:
     with log.open("ab") as output:
-        _running[environment] = subprocess.Popen(
+        return subprocess.Popen(
             [sys.executable, "-m", __name__],
             env=variables,
             cwd=REPOSITORY,
@@ -188,7 +222,6 @@ def _runner(variables: Mapping[str, str], log: Path) -> subprocess.Popen[str]:
             # would treat it as the failure of one task and continue with the next one.
             start_new_session=True,
         )
-    return _running[environment]
 
 
 def close() -> None:
@@ -272,18 +305,40 @@ def _serve() -> None:
     logging.getLogger("airflow.task").setLevel(logging.INFO)
     for module in IMPORTED:
         importlib.import_module(module)
-    _build_api()
-    _parse_project()
-    dags, unreadable = _read_dags()
-    # Memory pages that the garbage collector touches are no longer shared with the runs.
-    gc.freeze()
+    dags: dict[str, DAG] = {}
+    unreadable: dict[str, str] = {}
     for line in sys.stdin:
-        child = os.fork()
         request = json.loads(line)
+        if not dags:
+            # Not before the first request, as all of this may be made meanwhile.
+            with _printing_to(Path(request["log"])):
+                _build_api()
+                _parse_project()
+                dags, unreadable = _read_dags()
+            # Memory pages that the garbage collector touches are no longer shared with the runs.
+            gc.freeze()
+        child = os.fork()
         if child == 0:
             _run_and_exit(dags, unreadable, request)
         _wait_for(child, Path(request["log"]))
         print("ended", file=answers, flush=True)
+
+
+@contextmanager
+def _printing_to(log: Path) -> Iterator[None]:
+    """What is printed to standard error goes to a log; also why it ends, if it does."""
+    before = os.dup(2)
+    with log.open("ab") as output:
+        os.dup2(output.fileno(), 2)
+    try:
+        yield
+    except BaseException:
+        traceback.print_exc()
+        raise
+    finally:
+        sys.stderr.flush()
+        os.dup2(before, 2)
+        os.close(before)
 
 
 def _wait_for(child: int, log: Path) -> None:

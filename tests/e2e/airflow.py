@@ -40,7 +40,7 @@ class Prepared:
         dag_id: str,
         *,
         variables: Mapping[str, str] | None = None,
-        on_node: Callable[[NodeResult], None] | None = None,
+        on_node: Callable[[NodeResult], None] = lambda _: None,
         **conf: Any,
     ) -> DagRunOutcome:
         """One run, with what its form was filled in with; it keeps to its budget of statements."""
@@ -49,9 +49,8 @@ class Prepared:
         sent = self._statements() - before
         budget = BUDGETS.get(dag_id)
         if budget and not conf:
-            producer = f"{dag_id.partition('__')[0]}.dbt_producer_watcher"
             allowed = budget.again if dag_id in self.ran else budget.first
-            if outcome.tasks.get(producer) == "skipped":
+            if outcome.unchanged:
                 allowed = budget.unchanged
             assert sent <= allowed, f"{dag_id} sent {sent} statements, allowed are {allowed}."
         self.ran.add(dag_id)

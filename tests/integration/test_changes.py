@@ -28,7 +28,7 @@ class Shop:
     scope: Scope
     code: str = "one"
 
-    def load(self, status: str = "committed", **counts: int | None) -> None:
+    def load(self, status: str = "committed", /, **counts: int | None) -> None:
         """A load that has ended, by whichever DAG."""
         told = {"loaded": 0, "rejected": 0, "superseded": 0, "removed": 0} | counts
         self.cursor.execute(
