@@ -18,6 +18,9 @@ from include.orchestration.manifest import tests_by_owner
 LONGEST = 500
 """Characters of dbt's message about a node in an event; the task's log has all of it."""
 
+PRODUCER = "dbt_producer_watcher"
+"""What Cosmos calls the task of a group that runs ``dbt build``."""
+
 RUN_RESULTS, SOURCES = "run_results.json", "sources.json"
 
 

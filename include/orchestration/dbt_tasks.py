@@ -30,7 +30,8 @@ from include.orchestration.builds import (
     keep_and_tell_freshness,
     tell_run_results,
 )
-from include.orchestration.changes import Scope, look_for_changes
+from include.orchestration.change_tasks import look_for_changes
+from include.orchestration.changes import Scope
 from include.orchestration.environment import (
     dbt_executable,
     dbt_project,

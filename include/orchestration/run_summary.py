@@ -14,13 +14,12 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from cosmos.constants import PRODUCER_WATCHER_TASK_ID
 from rich.console import Console
 from rich.table import Table
 from snowflake.connector.errors import ProgrammingError
 
 from include.orchestration import changes
-from include.orchestration.builds import NodeResult
+from include.orchestration.builds import PRODUCER, NodeResult
 from include.orchestration.project import LAYERS, Project
 from include.warehouse import ledgers
 from include.warehouse.catalogue import DOES_NOT_EXIST, existing
@@ -114,7 +113,7 @@ class Run:
 
     @property
     def _producer(self) -> str:
-        return f"{self.domain}.{PRODUCER_WATCHER_TASK_ID}"
+        return f"{self.domain}.{PRODUCER}"
 
     def failed(self, *groups: str) -> list[str]:
         """The failed tasks that are of some groups, or are them; of all if none is given."""

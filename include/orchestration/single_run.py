@@ -34,7 +34,7 @@ from typing import TYPE_CHECKING, Any, TextIO, cast
 import psutil  # type: ignore[import-untyped]
 
 from include.logs import hide_secrets_in_process
-from include.orchestration.builds import BuildLog, NodeResult, builds_folder
+from include.orchestration.builds import PRODUCER, BuildLog, NodeResult, builds_folder
 from include.orchestration.environment import PRELOADED, REPOSITORY, firn_home
 from include.orchestration.manifest import parse_arguments, parse_folder, parsed_fingerprint
 
@@ -78,7 +78,7 @@ class DagRunOutcome:
     def built(self) -> bool:
         """Whether dbt came to build anything, so that its results are of this run."""
         return any(
-            task.endswith("dbt_producer_watcher") and state not in {"upstream_failed", "skipped"}
+            task.endswith(PRODUCER) and state not in {"upstream_failed", "skipped"}
             for task, state in self.tasks.items()
         )
 
@@ -86,8 +86,7 @@ class DagRunOutcome:
     def unchanged(self) -> bool:
         """Whether there was nothing to build."""
         return self.succeeded and any(
-            task.endswith("dbt_producer_watcher") and state == "skipped"
-            for task, state in self.tasks.items()
+            task.endswith(PRODUCER) and state == "skipped" for task, state in self.tasks.items()
         )
 
     def last_lines(self, count: int) -> list[str]:
