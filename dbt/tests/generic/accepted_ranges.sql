@@ -11,7 +11,7 @@
     {%- endfor -%}
     {%- if not good or good | length < bounds | length -%}
         {{ exceptions.raise_compiler_error(
-            'accepted_ranges of ' ~ model ~ ' has ' ~ column ~ ': ' ~ (bounds | tojson)
+            'accepted_ranges of ' ~ model ~ ' has ' ~ column ~ ': ' ~ tojson(bounds)
             ~ '. Write {min: 0}, {max: 1} or {min: 0, max: 1}; a bound is a number or an SQL expression.'
         ) }}
     {%- endif -%}
@@ -22,13 +22,11 @@ with
 out_of_range as (
     select
         {%- for column, bounds in ranges.items() %}
-        case
-            when
-                {%- if 'min' in bounds %} {{ column }} < {{ bounds.min }}{% endif %}
-                {%- if bounds | length == 2 %} or{% endif %}
-                {%- if 'max' in bounds %} {{ column }} > {{ bounds.max }}{% endif %}
-                then {{ column }}
-        end as {{ column }}{{ ',' if not loop.last }}
+        case when
+            {%- if 'min' in bounds %} {{ column }} < {{ bounds.min }}{% endif %}
+            {%- if bounds | length == 2 %} or{% endif %}
+            {%- if 'max' in bounds %} {{ column }} > {{ bounds.max }}{% endif %}
+            {#- #} then {{ column }} end as {{ column }}{{ ',' if not loop.last }}
         {%- endfor %}
     from {{ model }}
 ),
