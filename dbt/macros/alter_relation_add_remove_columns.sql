@@ -4,7 +4,7 @@
 #}
 {% macro snowflake__alter_relation_add_remove_columns(relation, add_columns, remove_columns) -%}
     {%- set added = (add_columns or []) | map(attribute='name') | map('lower') | list -%}
-    {%- for column in model.columns.values() if config.get('contract').enforced and column.name | lower in added -%}
+    {%- for column in model.columns.values() if (config.get('contract') or {}).enforced and column.name | lower in added -%}
         {%- if column.constraints | selectattr('type', 'equalto', 'not_null') | list -%}
             {{ exceptions.raise_compiler_error(
                 'Column ' ~ column.name ~ ' of ' ~ relation.identifier ~ ' is new, and dbt adds it to the '

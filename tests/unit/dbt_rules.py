@@ -7,7 +7,6 @@ same of a warehouse it has loaded the project's graph into; a manifest needs nei
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -272,14 +271,14 @@ def what_the_warehouse_refuses_is_not_tested_again(graph: Graph) -> Iterator[str
 def tests_that_take_all_columns_stand_once(graph: Graph) -> Iterator[str]:
     """Each test is a statement and a scan: a second one needs another configuration."""
     for node in graph.nodes.values():
-        scans = Counter(
-            (metadata["name"], metadata["kwargs"].get("compare_to"), config["severity"], where)
-            for test in graph.generic_tests(node)
-            for metadata, config in [(test["test_metadata"], test["config"])]
-            for where in [config["where"]]
-            if metadata["name"] in {"accepted_ranges", "same_totals"}
-        )
-        yield from (f"{node['name']}: {name}" for (name, *_), times in scans.items() if times > 1)
+        seen = set()
+        for test in graph.generic_tests(node):
+            name, arguments = test["test_metadata"]["name"], test["test_metadata"]["kwargs"]
+            config = test["config"]
+            scan = (name, arguments.get("compare_to"), config["severity"], config["where"])
+            if name in {"accepted_ranges", "same_totals"} and scan in seen:
+                yield f"{node['name']}: {name}"
+            seen.add(scan)
 
 
 @rule

@@ -22,11 +22,10 @@ with
 out_of_range as (
     select
         {%- for column, bounds in ranges.items() %}
-        case when
-            {%- if 'min' in bounds %} {{ column }} < {{ bounds.min }}{% endif %}
-            {%- if bounds | length == 2 %} or{% endif %}
-            {%- if 'max' in bounds %} {{ column }} > {{ bounds.max }}{% endif %}
-            {#- #} then {{ column }} end as {{ column }}{{ ',' if not loop.last }}
+        {%- set conditions = [] -%}
+        {%- if 'min' in bounds -%} {%- do conditions.append(column ~ ' < ' ~ bounds.min) -%} {%- endif -%}
+        {%- if 'max' in bounds -%} {%- do conditions.append(column ~ ' > ' ~ bounds.max) -%} {%- endif %}
+        case when {{ conditions | join(' or ') }} then {{ column }} end as {{ column }}{{ ',' if not loop.last }}
         {%- endfor %}
     from {{ model }}
 ),
