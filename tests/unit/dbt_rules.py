@@ -85,10 +85,25 @@ class Graph:
     def generic_tests(self, node: Node) -> list[Node]:
         return [test for test in self.tests if test.get("attached_node") == node["unique_id"]]
 
+    @staticmethod
+    def refused_when_null(node: Node) -> set[str]:
+        """The columns in which the warehouse refuses a null when the table is written."""
+        config = node["config"]
+        if (
+            config["materialized"] not in {"table", "incremental"}
+            or not (config["contract"]["enforced"])
+        ):
+            return set()
+        return {
+            column["name"]
+            for column in node["columns"].values()
+            if any(constraint["type"] == "not_null" for constraint in column["constraints"])
+        }
+
     def has_key(self, node: Node) -> bool:
-        """Whether some columns are tested to be unique together and never null."""
+        """Whether some columns are tested to be unique together, and are never null."""
         tests = self.generic_tests(node)
-        never_null = {
+        never_null = self.refused_when_null(node) | {
             test["column_name"] for test in tests if test["test_metadata"]["name"] == "not_null"
         }
         keys = [
@@ -241,6 +256,29 @@ def tables_are_named_by_ref_and_source(graph: Graph) -> Iterator[str]:
 @rule
 def a_key_is_tested(graph: Graph) -> Iterator[str]:
     yield from (node["name"] for node in graph.nodes.values() if not graph.has_key(node))
+
+
+@rule
+def what_the_warehouse_refuses_is_not_tested_again(graph: Graph) -> Iterator[str]:
+    for node in graph.nodes.values():
+        refused = graph.refused_when_null(node)
+        for test in graph.generic_tests(node):
+            if test["test_metadata"]["name"] == "not_null" and test["column_name"] in refused:
+                yield f"{node['name']}.{test['column_name']}"
+
+
+@rule
+def tests_that_take_all_columns_stand_once(graph: Graph) -> Iterator[str]:
+    """Each test is a statement and a scan: a second one needs another configuration."""
+    for node in graph.nodes.values():
+        seen = set()
+        for test in graph.generic_tests(node):
+            name, arguments = test["test_metadata"]["name"], test["test_metadata"]["kwargs"]
+            config = test["config"]
+            scan = (name, arguments.get("compare_to"), config["severity"], config["where"])
+            if name in {"accepted_ranges", "same_totals"} and scan in seen:
+                yield f"{node['name']}: {name}"
+            seen.add(scan)
 
 
 @rule

@@ -6,7 +6,7 @@ import copy
 
 import pytest
 
-from tests.unit.dbt_project import PROJECT, compiled, dbt
+from tests.unit.dbt_project import PROJECT, Node, compiled, dbt
 from tests.unit.dbt_rules import RULES, Graph
 
 WAIVERS = {
@@ -142,7 +142,20 @@ models:
   - name: mart_leaf
     config: {access: public}
   - name: mart_other_leaf
-    config: {materialized: incremental, full_refresh: false}
+    config:
+      materialized: incremental
+      full_refresh: false
+      on_schema_change: fail
+      contract: {enforced: true}
+    columns:
+      - name: share
+        data_type: number
+        constraints: [{type: not_null}]
+        data_tests: [not_null]
+    data_tests:
+      - accepted_ranges: {arguments: {ranges: {share: {min: 0}}}}
+      - accepted_ranges: {arguments: {ranges: {share: {max: 1}}}}
+      - accepted_ranges: {arguments: {ranges: {share: {max: 2}}}, config: {severity: warn}}
 """
 BROKEN = {
     "a_source_is_not_joined_to_a_model": {"stg_shop__fct_c"},
@@ -162,6 +175,8 @@ BROKEN = {
     "a_source_is_read": {"shop.unread", "shop.same"},
     "a_table_is_one_source": {"shop.a", "shop.same"},
     "tables_are_named_by_ref_and_source": {"int_shop__hard", "int_shop__variable"},
+    "what_the_warehouse_refuses_is_not_tested_again": {"mart_other_leaf.share"},
+    "tests_that_take_all_columns_stand_once": {"mart_other_leaf: accepted_ranges"},
     "every_source_table_has_a_freshness": {
         "shop.a", "shop.b", "shop.c", "shop.d", "shop.same", "shop.unread",
     },
@@ -193,6 +208,10 @@ def broken(tmp_path_factory: pytest.TempPathFactory) -> Graph:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(sql)
     (project / "models" / "all.yml").write_text(YAML)
+    (project / "tests" / "generic").mkdir(parents=True)
+    (project / "tests" / "generic" / "accepted_ranges.sql").write_text(
+        "{% test accepted_ranges(model, ranges) %} select 1 {% endtest %}"
+    )
     (project / "dbt_project.yml").write_text(
         "name: shop\nprofile: firn\nvars: {table: raw.shop.orders}\n"
     )
@@ -223,3 +242,16 @@ def test_history_of_every_kind_is_found(graph: Graph) -> None:
         "mart_platform__costs_daily",
         "mart_retail__data_quality",
     }
+
+
+@pytest.mark.parametrize(
+    "config", [{"materialized": "view"}, {"contract": {"enforced": False}}], ids=str
+)
+def test_a_constraint_that_is_not_enforced_keeps_no_key(config: Node, graph: Graph) -> None:
+    nodes = {test["unique_id"]: test for test in graph.tests} | copy.deepcopy(graph.nodes)
+    for model in graph.models("mart"):
+        nodes[model["unique_id"]]["config"].update(config)
+    loose = Graph({"nodes": nodes, "sources": graph.sources, "exposures": {}})
+    found = set(RULES["a_key_is_tested"](loose))
+    assert {"mart_orders", "fct_forex__transaction", "mart_user_activity_hourly"} <= found
+    assert found <= {model["name"] for model in graph.models("mart")}
