@@ -33,7 +33,7 @@ os.environ["FIRN_ENV_FILE"] = os.devnull
 from include.warehouse.connection import ConnectionSettings, connect  # noqa: E402
 from include.warehouse.local.process import LocalWarehouse  # noqa: E402
 from include.warehouse.setup import create_databases  # noqa: E402
-from tests import campaign  # noqa: E402
+from tests import campaign, forked_servers  # noqa: E402
 
 
 def pytest_report_header() -> str:
@@ -50,6 +50,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             (rank for rank, folder in enumerate(order) if folder in item.path.parts), len(order)
         )
     )
+
+
+@pytest.fixture(scope="session", autouse=True)
+def servers_are_forked() -> Iterator[None]:
+    """Local warehouses that this process starts begin without imports."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(LocalWarehouse, "_launch", forked_servers.launch)
+        yield
 
 
 @pytest.fixture
