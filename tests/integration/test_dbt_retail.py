@@ -168,7 +168,7 @@ def assert_by_hand(shop: Shop, expected: Mapping[str, Any]) -> None:
 def shop(warehouse: Warehouse, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
     folder = tmp_path_factory.mktemp("retail")
     with dbt_runs(warehouse, folder, "retail", "retail_test") as runs:
-        yield Shop(runs.cursor, runs.folder, runs.name, runs.domain, runs.variables)
+        yield Shop(**vars(runs))
 
 
 @pytest.fixture(scope="module")
