@@ -60,7 +60,8 @@ def launch(warehouse: LocalWarehouse) -> Server:
         "environment": dict(os.environ),
         "log": str(warehouse.log),
     }
-    print(json.dumps(order), file=stdin, flush=True)
+    stdin.write(json.dumps(order) + "\n")
+    stdin.flush()
     return Server(int(stdout.readline()))
 
 
@@ -100,7 +101,8 @@ def main() -> None:
         order = json.loads(line)
         if not (child := os.fork()):
             _serve_and_exit(**order)
-        print(child, flush=True)
+        sys.stdout.write(f"{child}\n")
+        sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -30,10 +30,10 @@ from tests.conftest import Warehouse, free_port
 pytestmark = pytest.mark.integration
 
 
-def command(warehouse: Warehouse, *arguments: str, input: str | None = None) -> Result:
+def command(warehouse: Warehouse, *arguments: str, typed: str | None = None) -> Result:
     """A command as the program runs it, without a process that imports everything again."""
     environment = warehouse.settings().environment() | {"COLUMNS": "200"}
-    return CliRunner(env=environment).invoke(app, arguments, input=input)
+    return CliRunner(env=environment).invoke(app, arguments, input=typed)
 
 
 def kill(warehouse) -> None:
@@ -94,7 +94,7 @@ def test_sql_command(warehouse):
     shown = command(warehouse, "sql", "select 1 as one; select 'b' as letter")
     assert shown.exit_code == 0
     assert re.search(r"ONE[\s\S]*1[\s\S]*LETTER[\s\S]*b", shown.stdout)
-    piped = command(warehouse, "sql", input="select 40 + 2 as answer")
+    piped = command(warehouse, "sql", typed="select 40 + 2 as answer")
     assert "42" in piped.stdout
     wrong = command(warehouse, "sql", "select * from nowhere.at.all")
     assert wrong.exit_code == 2
