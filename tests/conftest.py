@@ -33,7 +33,7 @@ os.environ["FIRN_ENV_FILE"] = os.devnull
 from include.warehouse.connection import ConnectionSettings, connect  # noqa: E402
 from include.warehouse.local.process import LocalWarehouse  # noqa: E402
 from include.warehouse.setup import create_databases  # noqa: E402
-from tests import campaign, forked_servers  # noqa: E402
+from tests import campaign, forked_servers, prepared_airflow  # noqa: E402
 
 
 def pytest_report_header() -> str:
@@ -58,6 +58,14 @@ def servers_are_forked() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(LocalWarehouse, "_launch", forked_servers.launch)
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def airflow_is_prepared_once(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Tests start from one copy of what takes long to prepare."""
+    own = tmp_path_factory.getbasetemp()
+    of_the_run = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+    prepared_airflow.templates[:] = [of_the_run / "prepared-airflow"]
 
 
 @pytest.fixture
