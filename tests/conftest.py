@@ -13,10 +13,14 @@ from typing import Any
 import pytest
 from snowflake.connector import SnowflakeConnection
 
+ALONE = "SNOWFLAKE_DISABLE_PLATFORM_DETECTION"
+"""Keeps the connector from looking for the clouds' metadata servers each time it connects."""
+
 
 def _is_setting(name: str) -> bool:
     # Settings of the tests themselves stay: the workers that pytest starts must see them too.
-    return name.startswith(("FIRN_", "SNOWFLAKE_")) and not name.startswith("FIRN_TEST_")
+    is_ours = name.startswith(("FIRN_", "SNOWFLAKE_"))
+    return is_ours and not name.startswith(("FIRN_TEST_", ALONE))
 
 
 # Where packages of dbt's hub are, for the tests that need them: a folder with one folder each.
@@ -29,6 +33,7 @@ if _PACKAGES:
 for _name in filter(_is_setting, list(os.environ)):
     del os.environ[_name]
 os.environ["FIRN_ENV_FILE"] = os.devnull
+os.environ[ALONE] = "true"
 
 from include.warehouse.connection import ConnectionSettings, connect  # noqa: E402
 from include.warehouse.local.process import LocalWarehouse  # noqa: E402

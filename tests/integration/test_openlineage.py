@@ -244,6 +244,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Runner:
                 patch.delenv(name, raising=False)
             for name, value in given.items():
                 patch.setenv(name, value)
+            # It names the test, and would be another environment for each.
+            patch.delenv("PYTEST_CURRENT_TEST")
             variables = airflow_environment(headless=True, settings=settings)
         (home / "airflow" / "lineage-paused").unlink(missing_ok=True)
         outcome = run_dag(
