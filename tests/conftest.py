@@ -13,10 +13,14 @@ from typing import Any
 import pytest
 from snowflake.connector import SnowflakeConnection
 
+ALONE = "SNOWFLAKE_DISABLE_PLATFORM_DETECTION"
+"""Keeps the connector from looking for the clouds' metadata servers each time it connects."""
+
 
 def _is_setting(name: str) -> bool:
     # Settings of the tests themselves stay: the workers that pytest starts must see them too.
-    return name.startswith(("FIRN_", "SNOWFLAKE_")) and not name.startswith("FIRN_TEST_")
+    is_ours = name.startswith(("FIRN_", "SNOWFLAKE_"))
+    return is_ours and not name.startswith(("FIRN_TEST_", ALONE))
 
 
 # Where packages of dbt's hub are, for the tests that need them: a folder with one folder each.
@@ -29,11 +33,12 @@ if _PACKAGES:
 for _name in filter(_is_setting, list(os.environ)):
     del os.environ[_name]
 os.environ["FIRN_ENV_FILE"] = os.devnull
+os.environ[ALONE] = "true"
 
 from include.warehouse.connection import ConnectionSettings, connect  # noqa: E402
 from include.warehouse.local.process import LocalWarehouse  # noqa: E402
 from include.warehouse.setup import create_databases  # noqa: E402
-from tests import campaign  # noqa: E402
+from tests import campaign, forked_servers, prepared_airflow  # noqa: E402
 
 
 def pytest_report_header() -> str:
@@ -50,6 +55,22 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             (rank for rank, folder in enumerate(order) if folder in item.path.parts), len(order)
         )
     )
+
+
+@pytest.fixture(scope="session", autouse=True)
+def servers_are_forked() -> Iterator[None]:
+    """Local warehouses that this process starts begin without imports."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(LocalWarehouse, "_launch", forked_servers.launch)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def airflow_is_prepared_once(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Tests start from one copy of what takes long to prepare."""
+    own = tmp_path_factory.getbasetemp()
+    of_the_run = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+    prepared_airflow.templates[:] = [of_the_run / "prepared-airflow"]
 
 
 @pytest.fixture

@@ -1,13 +1,14 @@
-"""Prepares Airflow's home, and reuses what an earlier test of this process has prepared.
+"""Prepares Airflow's home, and reuses what an earlier test of this run has prepared.
 
 Making the metadata database and parsing the dbt project take ten seconds each. The first test does
-both; the others get a copy, and `prepare` checks that the copy fits their settings.
+both; the others, of every process of the run, get a copy, and `prepare` checks that it fits their
+settings.
 """
 
 from __future__ import annotations
 
+import fcntl
 import shutil
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -15,21 +16,25 @@ from include.orchestration import local_airflow
 from include.orchestration.environment import airflow_home
 
 PARTS = ("airflow.db", "migrated", "manifest")
-_template: list[tempfile.TemporaryDirectory[str]] = []
+
+templates: list[Path] = []
+"""The one folder that copies are taken from, which all processes of the run share."""
 
 
 def prepare(variables: Mapping[str, str]) -> None:
     """Do what `local_airflow.prepare` does, for an empty home."""
-    home = airflow_home(variables)
-    if _template:
-        _copy(Path(_template[0].name), home)
-    local_airflow.prepare(variables)
-    if not _template:
-        _template.append(tempfile.TemporaryDirectory(prefix="firn-airflow-"))
-        _copy(home, Path(_template[0].name))
+    home, (template,) = airflow_home(variables), templates
+    with template.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if template.exists():
+            _copy(template, home)
+        local_airflow.prepare(variables)
+        if not template.exists():
+            _copy(home, template)
 
 
 def _copy(source: Path, target: Path) -> None:
+    target.mkdir(parents=True, exist_ok=True)
     for name in PARTS:
         part = source / name
         if part.is_dir():

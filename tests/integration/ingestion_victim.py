@@ -8,6 +8,7 @@ files are cut, and each chunk is loaded by itself, as Airflow's tasks do it.
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import signal
@@ -20,6 +21,14 @@ from typing import Any
 from include.ingestion.landing import discover
 from include.ingestion.loader import Split, finish_split, load_chunk, load_source, split_file
 from include.ingestion.sources import Source
+
+LATE = (
+    "opentelemetry.trace",
+    "pandera.backends.polars.register",
+    "pandera.strategies.base_strategies",
+    "snowflake.connector.file_transfer_agent",
+)
+"""What a load imports on its way: here it is done once, and not by each fork."""
 
 
 def obey(order: dict[str, Any]) -> None:
@@ -47,6 +56,8 @@ def obey(order: dict[str, Any]) -> None:
 
 def main() -> None:
     """Answer with how each loader ended: `killed`, `done` or `failed`."""
+    for module in LATE:
+        importlib.import_module(module)
     for line in sys.stdin:
         order = json.loads(line)
         child = os.fork()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import os
 import re
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -133,16 +134,22 @@ def test_an_image_s_programs_start_on_postgres_and_are_found_healthy(
     programs = ("api-server", "scheduler")
     started = {name: containers.start(name) for name in programs}
     try:
-        for name, process in started.items():
+        for name, at in zip(programs, (port, health_port), strict=True):
+            log = containers.folder / f"{name}.log"
+            # A check is a process: this waits for something to check.
+            for attempt in Retrying(stop=stop_after_delay(120), wait=wait_fixed(0.3), reraise=True):
+                with attempt:
+                    assert started[name].poll() is None, log.read_text()[-3000:]
+                    socket.create_connection(("127.0.0.1", int(at)), timeout=5).close()
             waiting = Retrying(
-                stop=stop_after_delay(120),
+                stop=stop_after_delay(60),
                 wait=wait_fixed(1),
                 retry=retry_if_result(lambda code: code != 0),
                 retry_error_callback=lambda attempt: attempt.outcome and attempt.outcome.result(),
             )
             code = waiting(lambda name=name: containers.run("health", name=name).returncode)
-            assert code == 0, (containers.folder / f"{name}.log").read_text()[-3000:]
-            assert process.poll() is None, name
+            assert code == 0, log.read_text()[-3000:]
+            assert started[name].poll() is None, name
         page = http.client.HTTPConnection("127.0.0.1", int(port), timeout=20)
         page.request("GET", "/api/v2/dags")
         assert page.getresponse().status == 401

@@ -1,6 +1,6 @@
 """The affiliate models over deliveries of their own: computed by hand, corrected, at random.
 
-The tests stand on each other in their order.
+What is delivered first is loaded and built once. A test that delivers more does so in a copy.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import random
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,7 @@ from include.demo import affiliate as affiliate_demo
 from include.ingestion.loader import FileResult, load_source
 from include.ingestion.sources import load_domain
 from tests import campaign
-from tests.conftest import Warehouse, start_warehouse
-from tests.integration.dbt_runs import DbtRuns, dbt_runs
+from tests.integration.dbt_runs import Beginning, DbtRuns, Outcome, begin
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
@@ -73,11 +73,23 @@ DELIVERIES = {
 
 
 class Affiliate:
-    """The landing folder, and the models over what was loaded from it."""
+    """The landing folder, and the models over what was loaded from it.
 
-    def __init__(self, warehouse: Warehouse, landing: Path, runs: DbtRuns) -> None:
-        self.warehouse, self.landing, self.runs = warehouse, landing, runs
-        self.moment = 0
+    Args:
+        runs: dbt's commands, in the warehouse that is loaded into.
+        moment: the time of the latest file that was delivered.
+    """
+
+    def __init__(self, runs: DbtRuns, moment: int = 0) -> None:
+        self.runs, self.moment = runs, moment
+
+    @property
+    def landing(self) -> Path:
+        return self.runs.home / "landing"
+
+    def deliver_first(self) -> None:
+        for (source, name), rows in DELIVERIES.items():
+            self.deliver(source, name, *rows)
 
     def deliver(self, source: str, name: str, *rows: str) -> None:
         """A file that is younger than every one before it."""
@@ -93,9 +105,7 @@ class Affiliate:
             (source.name, file.file): file
             for source in load_domain("affiliate").sources
             if any((self.landing / "affiliate" / source.name).glob("*.csv"))
-            for file in load_source(
-                source, settings=self.warehouse.settings(), landing=self.landing
-            ).files
+            for file in load_source(source, landing=self.landing).files
         }
 
     def mart(self, name: str, columns: str) -> list[tuple[Any, ...]]:
@@ -120,25 +130,49 @@ def _short(value: Any) -> Any:
     return value if isinstance(value, str) or value is None else float(value)
 
 
+@dataclass(frozen=True)
+class First:
+    """What is delivered first, loaded and built, and how that went."""
+
+    beginning: Beginning
+    loaded: dict[tuple[str, str], FileResult]
+    built: Outcome
+
+
 @pytest.fixture(scope="module")
-def affiliate(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Affiliate]:
-    warehouse = start_warehouse(tmp_path_factory.mktemp("firn"))
-    try:
-        folder = tmp_path_factory.mktemp("dbt")
-        with dbt_runs(warehouse, folder, "affiliate", "affiliate_test") as runs:
-            yield Affiliate(warehouse, tmp_path_factory.mktemp("landing"), runs)
-    finally:
-        warehouse.process.stop()
+def first(tmp_path_factory: pytest.TempPathFactory) -> First:
+    loaded: dict[tuple[str, str], FileResult] = {}
+    built: list[Outcome] = []
+
+    def load_and_build(runs: DbtRuns) -> None:
+        affiliate = Affiliate(runs)
+        affiliate.deliver_first()
+        loaded.update(affiliate.load())
+        built.append(runs.build())
+
+    beginning = begin(tmp_path_factory.mktemp("affiliate"), "affiliate", load_and_build)
+    return First(beginning, loaded, built[0])
 
 
-def test_files_become_commissions_as_computed_by_hand(affiliate: Affiliate) -> None:
-    for (source, name), rows in DELIVERIES.items():
-        affiliate.deliver(source, name, *rows)
-    loaded = affiliate.load()
+@pytest.fixture(scope="module")
+def as_built(first: First, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Affiliate]:
+    """For tests that only look."""
+    with first.beginning.copy(tmp_path_factory.mktemp("read") / "home") as runs:
+        yield Affiliate(runs)
+
+
+@pytest.fixture
+def affiliate(first: First, tmp_path: Path) -> Iterator[Affiliate]:
+    """For a test that goes on from there."""
+    with first.beginning.copy(tmp_path / "home") as runs:
+        yield Affiliate(runs, len(DELIVERIES))
+
+
+def test_files_become_commissions_as_computed_by_hand(first: First, as_built: Affiliate) -> None:
+    affiliate, loaded, built = as_built, first.loaded, first.built
     routy = loaded["routy", "2024-12-31.csv"].accounts
     assert routy is not None
     assert (routy.delivered, routy.loaded, routy.rejected, routy.superseded) == (7, 5, 1, 1)
-    built = affiliate.runs.build()
     assert built.success, built.output
     assert {result["status"] for result in built.results.values()} <= {"success", "pass", "no-op"}
     affiliate.assert_staged_is_raw()
@@ -208,13 +242,12 @@ def test_files_become_commissions_as_computed_by_hand(affiliate: Affiliate) -> N
     assert affiliate.runs.value(f"select count(*) from {calendar}") == 2
 
 
-def test_the_questions_of_the_demo_have_answers(affiliate: Affiliate) -> None:
-    assert all(affiliate.runs.answers(affiliate_demo.PIPELINE).values())
+def test_the_questions_of_the_demo_have_answers(as_built: Affiliate) -> None:
+    assert all(as_built.runs.answers(affiliate_demo.PIPELINE).values())
 
 
 def test_a_run_without_news_writes_nothing(affiliate: Affiliate) -> None:
-    for (source, name), rows in DELIVERIES.items():
-        affiliate.deliver(source, name, *rows)
+    affiliate.deliver_first()
     assert {file.status for file in affiliate.load().values()} == {"unchanged"}
     affiliate.runs.remember()
     again = affiliate.runs.run()
@@ -280,13 +313,11 @@ def test_a_backfill_touches_its_days_and_no_others(affiliate: Affiliate) -> None
     staged = affiliate.runs.table("stg_affiliate__routy")
 
     def earned() -> list[tuple[Any, ...]]:
-        return [
-            (name, float(amount))
-            for name, amount in affiliate.runs.rows(
-                f"select source_file, raw_earnings from {staged} order by 1, 2"
-            )
-        ]
+        found = f"select source_file, raw_earnings from {staged} order by 1, 2"
+        return [(name, _short(amount)) for name, amount in affiliate.runs.rows(found)]
 
+    of_the_31st = [one for one in earned() if one[0] == "2024-12-31.csv"]
+    assert len(of_the_31st) == 5
     row = "{0},Atlas,LuckyLOLBay,Sweden,SE,{1},1,1"
     affiliate.deliver("routy", "2024-12-31.csv", row.format("2024-12-31", 77))
     affiliate.deliver("routy", "2025-01-01.csv", "2025-01-01,Atlas,,,,much,1,1")
@@ -299,7 +330,7 @@ def test_a_backfill_touches_its_days_and_no_others(affiliate: Affiliate) -> None
 
     # The 1st has no row left; the days around it are left as they were, new or corrected.
     run(backfill_start="2025-01-01", backfill_end="2025-01-02 00:00:00")
-    assert earned() == [("2024-12-31.csv", 1)]
+    assert earned() == of_the_31st
     # The newest file that is staged is of the 31st.
     run(affiliate_lookback_days=1)
     assert earned() == [("2024-12-31.csv", 77), ("2025-01-02.csv", 99)]

@@ -162,7 +162,8 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[DbtRuns, O
     warehouse = start_warehouse(tmp_path_factory.mktemp("firn"))
     draw = random.Random(campaign.SEED)  # noqa: S311
     try:
-        with dbt_runs(warehouse, tmp_path_factory.mktemp("dbt"), "extremes", "extremes") as runs:
+        folder = tmp_path_factory.mktemp("dbt")
+        with dbt_runs(warehouse, folder, "extremes", "extremes", also=DOMAINS) as runs:
             for domain in DOMAINS:
                 for source in load_domain(domain).sources:
                     raw = Raw(runs.cursor.connection, source)

@@ -1,7 +1,6 @@
 """The forex models on the local warehouse, fed with deliveries through ingestion.
 
-The tests build on each other's warehouse in the order they stand in: a first delivery, a second
-that corrects it, then more.
+A first delivery is loaded and built once. A test that delivers more does so in a copy.
 """
 
 from __future__ import annotations
@@ -9,7 +8,7 @@ from __future__ import annotations
 import csv
 import random
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -24,8 +23,7 @@ from include.ingestion.sources import load_domain
 from include.orchestration.rejected_rows import count_rejected
 from include.sample_data import forex
 from tests import campaign
-from tests.conftest import Warehouse, start_warehouse
-from tests.integration.dbt_runs import DbtRuns, Outcome, dbt_runs
+from tests.integration.dbt_runs import Beginning, DbtRuns, Outcome, begin
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
@@ -41,19 +39,19 @@ REISSUED = "test.firn.assert_forex_no_id_is_issued_again"
 Rows = Sequence[dict[str, str]]
 
 
-@dataclass
+@dataclass(frozen=True)
 class Forex:
     """The domain with a landing folder of its own."""
 
     runs: DbtRuns
-    warehouse: Warehouse
-    landing: Path
-    names: list[str] = field(default_factory=list)
+
+    @property
+    def landing(self) -> Path:
+        return self.runs.home / "landing"
 
     def load(self) -> list[FileResult]:
         source = load_domain("forex").source("customer_transactions")
-        settings = self.warehouse.settings()
-        return list(load_source(source, settings=settings, landing=self.landing).files)
+        return list(load_source(source, landing=self.landing).files)
 
     def deliver(self, number: int) -> list[FileResult]:
         """One generated delivery."""
@@ -96,7 +94,7 @@ class Forex:
         """What an alert about a load says."""
         assert loaded.load_id
         listed = self.runs.table("int_forex__rejected_transactions")
-        return count_rejected(listed, [loaded.load_id], settings=self.warehouse.settings())
+        return count_rejected(listed, [loaded.load_id])
 
     def written(self, outcome: Outcome) -> dict[str, int]:
         return {model: outcome.rows_affected(model) for model in INCREMENTAL}
@@ -120,17 +118,6 @@ def transaction(**values: str) -> dict[str, str]:
         "customer_country": "Switzerland",
         "customer_city": "Zürich",
     } | values
-
-
-@pytest.fixture(scope="module")
-def raw_forex(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forex]:
-    warehouse = start_warehouse(tmp_path_factory.mktemp("firn"))
-    try:
-        folder = tmp_path_factory.mktemp("dbt")
-        with dbt_runs(warehouse, folder, "forex", "forex_test") as runs:
-            yield Forex(runs, warehouse, tmp_path_factory.mktemp("landing"))
-    finally:
-        warehouse.process.stop()
 
 
 SAME = {"customer_first_name": "Ann", "customer_email": "ann@example.com"}
@@ -189,25 +176,50 @@ SECOND_ROWS = (
 )
 
 
+@dataclass(frozen=True)
+class First:
+    """The first delivery, loaded and built, and how that went."""
+
+    beginning: Beginning
+    outcome: Outcome
+
+
 @pytest.fixture(scope="module")
-def first_build(raw_forex: Forex) -> Outcome:
-    raw_forex.deliver(1)
-    [crafted] = raw_forex.deliver_rows("crafted.csv", FIRST_ROWS)
-    assert crafted.accounts is not None
-    assert (crafted.accounts.rejected, crafted.accounts.superseded) == (1, 1)
-    return raw_forex.runs.build()
+def first(tmp_path_factory: pytest.TempPathFactory) -> First:
+    outcomes: list[Outcome] = []
+
+    def load_and_build(runs: DbtRuns) -> None:
+        delivered = Forex(runs)
+        delivered.deliver(1)
+        [crafted] = delivered.deliver_rows("crafted.csv", FIRST_ROWS)
+        assert crafted.accounts is not None
+        assert (crafted.accounts.rejected, crafted.accounts.superseded) == (1, 1)
+        outcomes.append(runs.build())
+        assert outcomes[0].success, outcomes[0].output
+
+    beginning = begin(tmp_path_factory.mktemp("forex"), "forex", load_and_build)
+    return First(beginning, outcomes[0])
+
+
+@pytest.fixture(scope="module")
+def as_built(first: First, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forex]:
+    """For tests that only look."""
+    with first.beginning.copy(tmp_path_factory.mktemp("read") / "home") as runs:
+        yield Forex(runs)
 
 
 @pytest.fixture
-def built(raw_forex: Forex, first_build: Outcome) -> Forex:
-    assert first_build.success, first_build.output
-    return raw_forex
+def built(first: First, tmp_path: Path) -> Iterator[Forex]:
+    """For a test that goes on from there."""
+    with first.beginning.copy(tmp_path / "home") as runs:
+        yield Forex(runs)
 
 
 def test_the_build_passes_and_warns_of_ids_that_were_issued_again(
-    built: Forex, first_build: Outcome
+    as_built: Forex, first: First
 ) -> None:
-    statuses = {name: one["status"] for name, one in first_build.results.items()}
+    built, results = as_built, first.outcome.results
+    statuses = {name: one["status"] for name, one in results.items()}
     [warning] = [name for name, status in statuses.items() if status == "warn"]
     assert warning.startswith(REISSUED)
     assert set(statuses.values()) == {"success", "pass", "warn"}
@@ -216,15 +228,15 @@ def test_the_build_passes_and_warns_of_ids_that_were_issued_again(
     issued_again = built.runs.value(
         f"select (select count(*) from {table}) - (select count(*) from ({apart}))"
     )
-    assert first_build.results[warning]["failures"] == issued_again > 1
+    assert results[warning]["failures"] == issued_again > 1
     assert any("accounts_add_up" in name for name in statuses)
     # Every transaction is somewhere, most of them cleaned.
     cleaned = built.runs.value(f"select count(*) from {table}")
     assert 0.7 * ROWS < cleaned < 0.9 * ROWS
 
 
-def test_the_questions_of_the_demo_have_answers(built: Forex) -> None:
-    assert all(built.runs.answers(forex_demo.PIPELINE).values())
+def test_the_questions_of_the_demo_have_answers(as_built: Forex) -> None:
+    assert all(as_built.runs.answers(forex_demo.PIPELINE).values())
 
 
 @pytest.mark.parametrize(
@@ -235,16 +247,16 @@ def test_the_questions_of_the_demo_have_answers(built: Forex) -> None:
         ("d8", date(2019, 12, 31)),
     ],
 )
-def test_dates_in_any_of_the_known_ways(built: Forex, transaction_id: str, day: date) -> None:
+def test_dates_in_any_of_the_known_ways(as_built: Forex, transaction_id: str, day: date) -> None:
     known = date(2020, 1, 1) <= day
-    assert built.transaction(
+    assert as_built.transaction(
         "fct_forex__transaction", transaction_id, "transaction_date", "date_key"
     ) == (day, int(day.strftime("%Y%m%d")) if known else -1)
 
 
-def test_amounts_in_digits_and_words(built: Forex) -> None:
+def test_amounts_in_digits_and_words(as_built: Forex) -> None:
     amounts = {
-        name: built.transaction("fct_forex__transaction", name, "price", "tax", "revenue")
+        name: as_built.transaction("fct_forex__transaction", name, "price", "tax", "revenue")
         for name in ("a1", "a2", "a3")
     }
     assert amounts == {
@@ -255,10 +267,10 @@ def test_amounts_in_digits_and_words(built: Forex) -> None:
     assert len(forex.words(123_873_373)) > 60
 
 
-def test_what_cannot_be_read_is_listed_with_its_reason_and_its_place(built: Forex) -> None:
-    rejected = built.runs.rows(
+def test_what_cannot_be_read_is_listed_with_its_reason_and_its_place(as_built: Forex) -> None:
+    rejected = as_built.runs.rows(
         "select transaction_id, reject_reason, source_file, file_row_number"
-        f" from {built.runs.table('int_forex__rejected_transactions')}"
+        f" from {as_built.runs.table('int_forex__rejected_transactions')}"
         " where source_file = 'crafted.csv' order by 1"
     )
     assert rejected == [
@@ -267,51 +279,51 @@ def test_what_cannot_be_read_is_listed_with_its_reason_and_its_place(built: Fore
         ("c6", "transaction_date is not a day in a known format", "crafted.csv", 35),
         ("d7", "transaction_date is not a day in a known format", "crafted.csv", 8),
     ]
-    [(reason, text)] = built.runs.rows(
+    [(reason, text)] = as_built.runs.rows(
         "select reason, raw_text from RAW.META.REJECTED_ROWS where domain = 'forex'"
     )
     assert "does not match" in reason
     assert "Product A" in text
 
 
-def test_ids_that_stand_twice_or_have_blanks_are_one_transaction(built: Forex) -> None:
+def test_ids_that_stand_twice_or_have_blanks_are_one_transaction(as_built: Forex) -> None:
     price = ("fct_forex__transaction", "price")
-    assert built.transaction(price[0], "i1", price[1]) == (2,)
-    assert built.transaction(price[0], "i2", price[1]) == (3,)
-    assert built.where("7") == built.where("007") == {"cleaned", "counted"}
+    assert as_built.transaction(price[0], "i1", price[1]) == (2,)
+    assert as_built.transaction(price[0], "i2", price[1]) == (3,)
+    assert as_built.where("7") == as_built.where("007") == {"cleaned", "counted"}
 
 
-def test_an_id_issued_again_counts_once_and_two_purchases_twice(built: Forex) -> None:
-    assert built.where("9001") == {"cleaned"}
-    assert built.where("T9002") == built.where("9003") == {"cleaned", "counted"}
+def test_an_id_issued_again_counts_once_and_two_purchases_twice(as_built: Forex) -> None:
+    assert as_built.where("9001") == {"cleaned"}
+    assert as_built.where("T9002") == as_built.where("9003") == {"cleaned", "counted"}
     keys = {
-        built.transaction("int_forex__transactions", name, "transaction_key")[0]
+        as_built.transaction("int_forex__transactions", name, "transaction_key")[0]
         for name in ("9001", "T9002", "9003")
     }
     assert len(keys) == 1, "by this key the id that was issued again is recognised"
 
 
-def test_keys_tell_separators_and_nulls_apart(built: Forex) -> None:
+def test_keys_tell_separators_and_nulls_apart(as_built: Forex) -> None:
     keys = [
-        built.transaction("int_forex__transactions", f"k{number}", "customer_key")[0]
+        as_built.transaction("int_forex__transactions", f"k{number}", "customer_key")[0]
         for number in range(1, 6)
     ]
     assert len(set(keys)) == 5
-    customers = built.runs.table("dim_forex__customer")
-    [(name,)] = built.runs.rows(
+    customers = as_built.runs.table("dim_forex__customer")
+    [(name,)] = as_built.runs.rows(
         f"select first_name from {customers} where customer_key = %s", keys[2]
     )
     assert name is None
 
 
-def test_the_calendar_is_whole(built: Forex) -> None:
-    assert built.runs.rows(
+def test_the_calendar_is_whole(as_built: Forex) -> None:
+    assert as_built.runs.rows(
         "select count(*), min(calendar_date), max(calendar_date), min(date_key)"
-        f" from {built.runs.table('dim_forex__date')}"
+        f" from {as_built.runs.table('dim_forex__date')}"
     ) == [(11_324, date(2020, 1, 1), date(2050, 12, 31), -1)]
 
 
-def test_corrections_of_any_field_replace_the_row(built: Forex) -> None:
+def test_corrections_of_any_field_replace_the_row_and_count_once(built: Forex) -> None:
     assert built.where("c3") == {"missing"}
     assert built.where("c4") == built.where("c5") == {"cleaned", "counted"}
     assert built.where("c6") == {"rejected"}
@@ -336,9 +348,7 @@ def test_corrections_of_any_field_replace_the_row(built: Forex) -> None:
     assert built.where("c4") == {"missing"}
     assert built.where("c5") == {"rejected"}
     assert built.where("9001") == built.where("T9002") == {"cleaned", "counted"}
-
-
-def test_loading_a_file_again_changes_nothing(built: Forex) -> None:
+    # Loading what is there changes nothing.
     built.runs.remember(INCREMENTAL)
     [same] = built.deliver_rows("corrections.csv", SECOND_ROWS)
     assert same.status == "unchanged"
@@ -416,7 +426,9 @@ def test_increments_end_where_a_full_rebuild_ends(built: Forex) -> None:
 
 def test_what_is_lost_or_does_not_add_up_is_found(built: Forex) -> None:
     loads, rejects = "RAW.META.LOADS", "RAW.META.REJECTED_ROWS"
-    built.runs.rows(f"update {loads} set delivered = delivered + 1 where source_file = 'late.csv'")
+    built.runs.rows(
+        f"update {loads} set delivered = delivered + 1 where source_file <> 'crafted.csv'"
+    )
     built.runs.rows(f"delete from {rejects} where source_file = 'crafted.csv'")
     built.runs.rows(
         f"delete from {built.runs.table('int_forex__transactions')} where transaction_id = 'd1'"
@@ -490,7 +502,7 @@ GARBAGE = (
 
 
 @pytest.fixture(scope="module")
-def macros(raw_forex: Forex) -> dict[str, str]:
+def macros(as_built: Forex) -> dict[str, str]:
     """The SQL of some macros over a table `texts` with a column `text`."""
     calls = {
         "words": "{{ number_words('texts', 'text') }}",
@@ -498,7 +510,7 @@ def macros(raw_forex: Forex) -> dict[str, str]:
         "number": "{{ plain_number('text') }}",
         "trimmed": "{{ trimmed('text') }}",
     }
-    compiled = raw_forex.runs.dbt("compile", "--inline", "\n=====\n".join(calls.values()))
+    compiled = as_built.runs.dbt("compile", "--inline", "\n=====\n".join(calls.values()))
     assert compiled.success, compiled.output
     (result,) = compiled.results.values()
     return dict(zip(calls, result["compiled_code"].split("\n=====\n"), strict=True))
@@ -519,7 +531,7 @@ def texts(forex_: Forex, table: pl.DataFrame, folder: Path) -> None:
 
 @pytest.mark.campaign
 def test_every_number_of_a_range_and_a_sample_beyond_in_any_spelling(
-    raw_forex: Forex, macros: dict[str, str], tmp_path: Path
+    as_built: Forex, macros: dict[str, str], tmp_path: Path
 ) -> None:
     luck = random.Random(campaign.SEED)  # noqa: S311
     whole = campaign.size(20_001, 200_001)
@@ -531,11 +543,11 @@ def test_every_number_of_a_range_and_a_sample_beyond_in_any_spelling(
     spellings = [(number, text) for number in numbers for text in spelled(number)]
     spellings += [(-number, f"Minus {spelled(number)[1]}") for number in numbers[1::97]]
     texts(
-        raw_forex,
+        as_built,
         pl.DataFrame(spellings, schema=["number", "text"], orient="row"),
         tmp_path,
     )
-    assert raw_forex.runs.rows(
+    assert as_built.runs.rows(
         f"""
         with parsed as ({macros["words"]})
         select
@@ -551,12 +563,12 @@ def test_every_number_of_a_range_and_a_sample_beyond_in_any_spelling(
 
 
 def test_what_is_no_number_in_words_does_not_come_back(
-    raw_forex: Forex, macros: dict[str, str], tmp_path: Path
+    as_built: Forex, macros: dict[str, str], tmp_path: Path
 ) -> None:
     given = pl.DataFrame({"number": [0] * len(GARBAGE), "text": GARBAGE})
-    texts(raw_forex, given, tmp_path)
-    assert raw_forex.runs.rows(macros["words"]) == []
-    assert raw_forex.runs.value("select count(*) from texts") == len(GARBAGE)
+    texts(as_built, given, tmp_path)
+    assert as_built.runs.rows(macros["words"]) == []
+    assert as_built.runs.value("select count(*) from texts") == len(GARBAGE)
 
 
 @pytest.mark.parametrize(
@@ -621,13 +633,13 @@ def test_what_is_no_number_in_words_does_not_come_back(
     ],
 )
 def test_texts_are_read_as_they_are_meant(
-    raw_forex: Forex,
+    as_built: Forex,
     macros: dict[str, str],
     tmp_path: Path,
     macro: str,
     expected: dict[str, object],
 ) -> None:
     given = pl.DataFrame({"number": [0] * len(expected), "text": list(expected)})
-    texts(raw_forex, given, tmp_path)
-    found: dict[str, object] = dict(raw_forex.runs.rows(f"select text, {macros[macro]} from texts"))
+    texts(as_built, given, tmp_path)
+    found: dict[str, object] = dict(as_built.runs.rows(f"select text, {macros[macro]} from texts"))
     assert found == expected

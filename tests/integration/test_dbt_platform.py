@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
@@ -14,13 +16,11 @@ from include.monitoring.budget import current_month
 from include.orchestration import cost_tasks
 from include.orchestration.alerts import error_line
 from include.orchestration.environment import SLACK
-from tests.integration.dbt_runs import DbtRuns, dbt_runs
+from tests.integration.dbt_runs import Beginning, DbtRuns, Outcome, begin
 from tests.slack import PROXIES, serving
 
 if TYPE_CHECKING:
     from snowflake.connector.cursor import SnowflakeCursor
-
-    from tests.conftest import Warehouse
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
@@ -56,8 +56,10 @@ class Account:
     def __init__(self, cursor: SnowflakeCursor) -> None:
         self.cursor = cursor
         self.queries = 0
+
+    def make(self) -> None:
         for sql in ACCOUNT:
-            cursor.execute(sql)
+            self.cursor.execute(sql)
 
     def query(self, day: str, used: str, tag: str | None, warehouse: str, user: str) -> None:
         self.queries += 1
@@ -91,10 +93,21 @@ TAG = '{"application": "firn", "target": "prod", "dag": "d", "task": "t", "model
 LOAD = '{"application": "firn", "target": "prod", "load": "forex.customer_transactions"}'
 
 
+@dataclass(frozen=True)
+class First:
+    """The models as they were built, and what dbt said."""
+
+    beginning: Beginning
+    built: Outcome
+
+
 @pytest.fixture(scope="module")
-def account(warehouse: Warehouse) -> Iterator[Account]:
-    with warehouse.connect() as connection, connection.cursor() as cursor:
-        account = Account(cursor)
+def first(tmp_path_factory: pytest.TempPathFactory) -> First:
+    outcomes: list[Outcome] = []
+
+    def use_and_build(runs: DbtRuns) -> None:
+        account = Account(runs.cursor)
+        account.make()
         account.query("2026-11-01", "0.25", TAG, "FIRN_TRANSFORMER", "FIRN_AIRFLOW")
         account.query("2026-11-01", "0.5", TAG, "FIRN_TRANSFORMER", "FIRN_AIRFLOW")
         account.query("2026-11-01", "0.125", "by hand", "FIRN_TRANSFORMER", "ADA")
@@ -106,22 +119,32 @@ def account(warehouse: Warehouse) -> Iterator[Account]:
         account.metered("2026-11-02", 10, "6", "1", "COMPUTE_WH")
         # Dropped and made anew within the hour.
         account.metered("2026-11-02", 10, "0", "0", "FIRN_LOADER", number=2)
-        yield account
-        cursor.execute("drop database SNOWFLAKE")
+        outcomes.append(runs.build())
+        assert outcomes[0].success, outcomes[0].output
 
-
-@pytest.fixture(scope="module")
-def runs(warehouse: Warehouse, account: Account, tmp_path_factory: Any) -> Iterator[DbtRuns]:
-    with dbt_runs(
-        warehouse,
+    beginning = begin(
         tmp_path_factory.mktemp("platform"),
         "platform",
-        "costs",
+        use_and_build,
         platform_enabled=True,
         platform_credit_price=2,
         platform_budget=100,
-    ) as runs:
+    )
+    return First(beginning, outcomes[0])
+
+
+@pytest.fixture
+def runs(first: First, tmp_path: Path) -> Iterator[DbtRuns]:
+    """A copy of what was built."""
+    with first.beginning.copy(tmp_path / "home") as runs:
         yield runs
+
+
+@pytest.fixture
+def account(runs: DbtRuns) -> Account:
+    account = Account(runs.cursor)
+    account.queries = 100
+    return account
 
 
 def total(runs: DbtRuns, column: str = "credits") -> Decimal:
@@ -139,9 +162,10 @@ def metered(account: Account) -> Decimal:
     return Decimal(value)
 
 
-def test_everything_is_built_and_tested(runs: DbtRuns, account: Account) -> None:
-    built = runs.build()
-    assert built.success, built.output
+def test_everything_is_built_tested_and_read_from_the_tags(
+    first: First, runs: DbtRuns, account: Account
+) -> None:
+    built = first.built
     kinds = [name.split(".")[0] for name in built.results]
     assert kinds.count("model") == 4
     assert kinds.count("unit_test") == UNIT_TESTS
@@ -150,9 +174,6 @@ def test_everything_is_built_and_tested(runs: DbtRuns, account: Account) -> None
     assert total(runs) == metered(account) == Decimal("3.3")
     # 0.25 of cloud services on 2 credits, of which a tenth is free, and 0.05 on 1: 3.05 at 2.
     assert total(runs, "cost") == Decimal("6.1")
-
-
-def test_what_each_costs_is_read_from_the_tags(runs: DbtRuns) -> None:
     runs.cursor.execute(
         "select cost_kind, model_name, source_name, user_name, query_count, credits"
         f" from {runs.table(COSTS)} where warehouse_name = 'FIRN_TRANSFORMER'"
@@ -229,8 +250,11 @@ class Task:
 
 
 def test_the_budget_is_told_of_when_it_is_near_and_fails_when_it_is_over(
-    runs: DbtRuns, monkeypatch: pytest.MonkeyPatch
+    runs: DbtRuns, account: Account, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # So late in the month, what was spent is little.
+    account.metered("2026-11-20", 10, "1", "0", "FIRN_CI")
+    assert runs.run().success
     month = current_month()
     assert month is not None
     assert (month.month, month.status, month.budget) == (date(2026, 11, 1), "within", Decimal(100))

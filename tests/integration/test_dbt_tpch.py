@@ -1,53 +1,73 @@
-"""The tpch models on the local warehouse: built, built again, and fed with changes."""
+"""The tpch models on the local warehouse: built, built again, and fed with changes.
+
+They are built once. A test that changes something does so in a copy.
+"""
 
 from __future__ import annotations
 
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import date
+from pathlib import Path
 from statistics import NormalDist
-from typing import TYPE_CHECKING
 
 import pytest
 
 from include.demo import tpch as tpch_demo
 from include.sample_data import tpch
-from tests.integration import tpch_project
-from tests.integration.dbt_runs import Outcome, layers_of
+from tests.integration.dbt_runs import Beginning, DbtRuns, Outcome, begin, layers_of
 from tests.integration.tpch_project import FACTS, Project, written
-
-if TYPE_CHECKING:
-    from tests.conftest import Warehouse
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
-SOURCE = "tpch_models_test"
+
+@dataclass(frozen=True)
+class First:
+    """The models as they were built, and what dbt said."""
+
+    beginning: Beginning
+    outcome: Outcome
+    log: str
 
 
 @pytest.fixture(scope="module")
-def project(warehouse: Warehouse, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
-    # Below scale 0.01 the generator gives a part the same supplier twice.
-    tpch.load(0.01, schema=SOURCE.upper(), settings=warehouse.settings())
-    with (
-        tpch_project.project(warehouse, tmp_path_factory.mktemp("dbt"), SOURCE) as project,
-        pytest.MonkeyPatch.context() as environment,
-    ):
-        environment.setenv("AIRFLOW_CTX_DAG_ID", "tpch__orders__4h")
-        environment.setenv("AIRFLOW_CTX_TASK_ID", "it's")
-        yield project
+def first(tmp_path_factory: pytest.TempPathFactory) -> First:
+    outcomes: list[Outcome] = []
+
+    def load_and_build(runs: DbtRuns) -> None:
+        # Below scale 0.01 the generator gives a part the same supplier twice.
+        tpch.load(0.01)
+        with pytest.MonkeyPatch.context() as environment:
+            environment.setenv("AIRFLOW_CTX_DAG_ID", "tpch__orders__4h")
+            environment.setenv("AIRFLOW_CTX_TASK_ID", "it's")
+            outcomes.append(runs.build())
+        assert outcomes[0].success, outcomes[0].output
+
+    beginning = begin(tmp_path_factory.mktemp("tpch"), "tpch", load_and_build)
+    log = (beginning.runs.folder / "logs" / "dbt.log").read_text()
+    return First(beginning, outcomes[0], log)
+
+
+def project(runs: DbtRuns) -> Project:
+    """The same with the source's tables at hand."""
+    runs.cursor.execute(f"use schema {tpch.DATABASE}.{tpch.SCHEMA}")
+    return Project(**vars(runs))
 
 
 @pytest.fixture(scope="module")
-def first_build(project: Project) -> Outcome:
-    return project.build()
+def as_built(first: First, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+    """For tests that only look."""
+    with first.beginning.copy(tmp_path_factory.mktemp("read") / "home") as runs:
+        yield project(runs)
 
 
 @pytest.fixture
-def built(project: Project, first_build: Outcome) -> Project:
-    """The project after a build, with tables that hold what the source says."""
-    assert first_build.success, first_build.output
-    return project
+def built(first: First, tmp_path: Path) -> Iterator[Project]:
+    """For a test that changes something."""
+    with first.beginning.copy(tmp_path / "home") as runs:
+        yield project(runs)
 
 
 def month_of(day: date) -> tuple[date, date]:
@@ -57,34 +77,36 @@ def month_of(day: date) -> tuple[date, date]:
     return start, after
 
 
-def test_the_build_passes(built: Project, first_build: Outcome) -> None:
+def test_the_build_passes(as_built: Project, first: First) -> None:
     # An exposure has nothing to do.
-    statuses = {result["status"] for result in first_build.results.values()}
+    statuses = {result["status"] for result in first.outcome.results.values()}
     assert statuses == {"success", "pass", "no-op"}
-    kinds = {name.split(".")[0] for name in first_build.results}
+    kinds = {name.split(".")[0] for name in first.outcome.results}
     assert kinds == {"model", "test", "unit_test", "seed", "snapshot", "exposure"}
-    lines = built.value("select count(*) from lineitem")
-    assert built.value(f"select count(*) from {built.table('mart_orders')}") == lines > 50_000
-    customers = built.value("select count(*) from customer")
-    summary = built.table("mart_customer_summary")
-    assert built.value(f"select count(*) from {summary}") == customers == 1500
+    lines = as_built.value("select count(*) from lineitem")
+    assert as_built.value(f"select count(*) from {as_built.table('mart_orders')}") == lines > 50_000
+    customers = as_built.value("select count(*) from customer")
+    summary = as_built.table("mart_customer_summary")
+    assert as_built.value(f"select count(*) from {summary}") == customers == 1500
 
 
-def test_the_questions_of_the_demo_have_answers(built: Project) -> None:
-    assert all(built.answers(tpch_demo.PIPELINE).values())
+def test_the_questions_of_the_demo_have_answers(as_built: Project) -> None:
+    assert all(as_built.answers(tpch_demo.PIPELINE).values())
 
 
-def test_shares_add_up_to_what_the_source_says(built: Project) -> None:
-    share = built.value(f"select sum(order_total_share) from {built.table('mart_orders')}")
-    assert share == built.value("select sum(o_totalprice) from orders")
+def test_shares_add_up_to_what_the_source_says(as_built: Project) -> None:
+    share = as_built.value(f"select sum(order_total_share) from {as_built.table('mart_orders')}")
+    assert share == as_built.value("select sum(o_totalprice) from orders")
 
 
-def test_columns_are_those_in_the_yaml_and_marts_carry_their_descriptions(built: Project) -> None:
-    manifest = json.loads(next(built.folder.glob("*/manifest.json")).read_text())
+def test_columns_are_those_in_the_yaml_and_marts_carry_their_descriptions(
+    as_built: Project,
+) -> None:
+    manifest = json.loads(next(as_built.folder.glob("*/manifest.json")).read_text())
     for model in manifest["nodes"].values():
         if model["resource_type"] != "model" or model["fqn"][2] != "tpch":
             continue
-        columns = built.rows(
+        columns = as_built.rows(
             "select column_name, comment from analytics_dev.information_schema.columns"
             " where table_schema = upper(%s) and table_name = upper(%s) order by ordinal_position",
             model["schema"],
@@ -97,10 +119,9 @@ def test_columns_are_those_in_the_yaml_and_marts_carry_their_descriptions(built:
             assert all(comment for _, comment in columns), model["name"]
 
 
-def test_statements_that_cost_credits_carry_a_query_tag(built: Project) -> None:
-    log = (built.folder / "logs" / "dbt.log").read_text()
+def test_statements_that_cost_credits_carry_a_query_tag(first: First) -> None:
     # Of the first build alone, which says most.
-    log = max(log.split("Running with dbt"), key=len)
+    log = max(first.log.split("Running with dbt"), key=len)
     by_node: dict[str, list[str]] = {}
     node = r"\[Thread-\d+.*?\]: On ((?:model|test|unit_test|seed|snapshot)\.firn\..+?): (.*)"
     for name, statement in re.findall(node, log):
@@ -238,20 +259,20 @@ def test_a_look_back_compares_the_newest_months_only(built: Project) -> None:
     assert built.load_facts() == (1, 0)
 
 
-def test_freshness_is_checked_for_each_table_with_its_own_threshold(built: Project) -> None:
-    outcome = built.dbt("source", "freshness", tpch_max_age_days_orders=0)
+def test_freshness_is_checked_for_each_table_with_its_own_threshold(as_built: Project) -> None:
+    outcome = as_built.dbt("source", "freshness", tpch_max_age_days_orders=0)
     assert not outcome.success
     assert len(re.findall(r"PASS freshness of tpch\.", outcome.output)) == 7
     assert re.search(r"ERROR STALE freshness of tpch\.orders", outcome.output)
 
 
-def test_the_normal_quantile_is_close_to_the_exact_one(built: Project) -> None:
+def test_the_normal_quantile_is_close_to_the_exact_one(as_built: Project) -> None:
     levels = (0.5, 0.75, 0.9, 0.95, 0.975, 0.99, 0.999, 0.9999)
     columns = ", ".join(f"{{{{ standard_normal_quantile({level}) }}}}" for level in levels)
-    compiled = built.dbt("compile", "--inline", f"select {columns}")
+    compiled = as_built.dbt("compile", "--inline", f"select {columns}")
     assert compiled.success, compiled.output
     (result,) = compiled.results.values()
-    (found,) = built.rows(result["compiled_code"])
+    (found,) = as_built.rows(result["compiled_code"])
     exact = [NormalDist().inv_cdf(level) for level in levels]
     assert [float(value) for value in found] == pytest.approx(exact, abs=0.001)
 

@@ -9,7 +9,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
-from contextlib import closing
+from contextlib import closing, contextmanager
 
 import httpx
 import pytest
@@ -31,6 +31,7 @@ from include.warehouse.connection import ConnectionSettings
 from tests.conftest import free_port, start_warehouse
 from tests.integration import small_project
 from tests.integration.small_project import SHAS
+from tests.prepared_airflow import prepare
 
 pytestmark = pytest.mark.integration
 
@@ -90,16 +91,13 @@ def airflow(place):
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": "deployer:op,reader:viewer",
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(folder / "passwords.json"),
     }
-    # One process, as Airflow takes seconds to import.
-    both = (
-        "import sys\n"
-        "from airflow.__main__ import main\n"
-        "for words in ('db migrate', 'dags reserialize'):\n"
-        "    sys.argv = ['airflow', *words.split()]\n"
-        "    main()\n"
-    )
+    prepare(variables)
     done = subprocess.run(
-        [sys.executable, "-c", both], env=variables, capture_output=True, text=True, check=False
+        [sys.executable, "-m", "airflow", "dags", "reserialize"],
+        env=variables,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     url = variables["AIRFLOW__API__BASE_URL"]
@@ -132,25 +130,60 @@ def airflow(place):
             os.killpg(server.pid, signal.SIGTERM)
 
 
+@contextmanager
+def rehearsed(place, airflow, project):
+    """The environment of a deployment, with all but one DAG on and no task running."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in {
+            "DBT_PROJECT_DIR": str(project),
+            "FIRN_HOME": str(place.home),
+            "FIRN_LOCAL_PORT": str(place.port),
+            "FIRN_TARGET": "prod",
+            "SNOWFLAKE_ACCOUNT": "local",
+            "FIRN_AIRFLOW_URL": airflow.url,
+            "FIRN_AIRFLOW_USER": "deployer",
+            "FIRN_AIRFLOW_PASSWORD": PASSWORD,
+        }.items():
+            patch.setenv(name, value)
+        patch.setattr(Dbt, "_run", small_project.run_in_process)
+        patch.setattr(pipelines, "LOOK_SECONDS", 0.2)
+        small_project.write(project, version=1)
+        airflow.sql("update dag set is_paused = (dag_id = 'resting')")
+        airflow.sql("update task_instance set state = 'success'")
+        yield ConnectionSettings()
+
+
+@pytest.fixture(scope="module")
+def first(place, airflow, tmp_path_factory):
+    """The one deployment there is: what it said, and what ran meanwhile and afterwards."""
+    project = tmp_path_factory.mktemp("first")
+    with rehearsed(place, airflow, project) as settings, pytest.MonkeyPatch.context() as patch:
+        airflow.sql("update task_instance set state = 'running'")
+        said, seen = [], []
+        waits = threading.Event()
+
+        def say(text):
+            said.append(text)
+            if text == "Waiting for orders.load":
+                seen.append(airflow.running())
+                waits.set()
+
+        def end_task():
+            assert waits.wait(120)
+            airflow.sql("update task_instance set state = 'success'")
+
+        ending = threading.Thread(target=end_task, daemon=True)
+        ending.start()
+        seen_while_checking(patch, lambda: seen.append(airflow.running()))
+        done = deploy(Wanted(SHAS[0]), settings, say=say)
+        ending.join(5)
+        return done, said, seen, airflow.running(), Book(settings).paused()
+
+
 @pytest.fixture
-def settings(place, airflow, tmp_path, clean_environment):
-    for name, value in {
-        "DBT_PROJECT_DIR": str(tmp_path),
-        "FIRN_HOME": str(place.home),
-        "FIRN_LOCAL_PORT": str(place.port),
-        "FIRN_TARGET": "prod",
-        "SNOWFLAKE_ACCOUNT": "local",
-        "FIRN_AIRFLOW_URL": airflow.url,
-        "FIRN_AIRFLOW_USER": "deployer",
-        "FIRN_AIRFLOW_PASSWORD": PASSWORD,
-    }.items():
-        clean_environment.setenv(name, value)
-    clean_environment.setattr(Dbt, "_run", small_project.run_in_process)
-    clean_environment.setattr(pipelines, "LOOK_SECONDS", 0.2)
-    small_project.write(tmp_path, version=1)
-    airflow.sql("update dag set is_paused = (dag_id = 'resting')")
-    airflow.sql("update task_instance set state = 'success'")
-    return ConnectionSettings()
+def settings(place, airflow, first, tmp_path, clean_environment):
+    with rehearsed(place, airflow, tmp_path) as settings:
+        yield settings
 
 
 def seen_while_checking(monkeypatch, look):
@@ -166,32 +199,14 @@ def seen_while_checking(monkeypatch, look):
 ALL = {"orders", "watch", "mail"}
 
 
-def test_paused_while_it_is_built_and_resumed(settings, airflow, monkeypatch):
-    airflow.sql("update task_instance set state = 'running'")
-    said, seen = [], []
-    waits = threading.Event()
-
-    def say(text):
-        said.append(text)
-        if text == "Waiting for orders.load":
-            seen.append(airflow.running())
-            waits.set()
-
-    def end_task():
-        assert waits.wait(120)
-        airflow.sql("update task_instance set state = 'success'")
-
-    ending = threading.Thread(target=end_task, daemon=True)
-    ending.start()
-    seen_while_checking(monkeypatch, lambda: seen.append(airflow.running()))
-    done = deploy(Wanted(SHAS[0]), settings, say=say)
-    ending.join(5)
+def test_paused_while_it_is_built_and_resumed(first):
+    done, said, seen, running, paused = first
     assert done.left is None
     assert seen == [{"mail"}, {"mail"}], "while it waits, and while it builds"
-    assert airflow.running() == ALL, "the one that rested before still does"
+    assert running == ALL, "the one that rested before still does"
     assert said.index("Paused orders, watch") < said.index("Waiting for orders.load")
     assert said.count("Resumed orders, watch") == 1
-    assert Book(settings).paused() == []
+    assert paused == []
 
 
 def test_resumed_after_a_refusal(settings, airflow, monkeypatch):

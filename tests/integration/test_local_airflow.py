@@ -25,12 +25,17 @@ from tenacity import Retrying, stop_after_delay, wait_fixed
 
 from include.monitoring.site import build_report
 from include.orchestration import local_airflow
-from include.orchestration.environment import AIRFLOW_USER, airflow_passwords
+from include.orchestration.environment import (
+    AIRFLOW_USER,
+    airflow_environment,
+    airflow_passwords,
+)
 from include.orchestration.local_airflow import COMPONENTS, SUPERVISOR
 from include.warehouse import doctor
 from include.warehouse.connection import REPOSITORY, ConnectionSettings
 from tests.chromium import chromium
 from tests.conftest import free_port
+from tests.prepared_airflow import prepare
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
@@ -107,9 +112,9 @@ class Up:
 
 
 @pytest.fixture(scope="module")
-def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
+def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
     home, port = tmp_path_factory.mktemp("up"), free_port()
-    environment = os.environ | {
+    own = {
         "FIRN_HOME": str(home),
         "FIRN_LOCAL_PORT": str(free_port()),
         "FIRN_AIRFLOW_PORT": str(port),
@@ -119,36 +124,30 @@ def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
         # As if somebody had set this for another Airflow; it must have no effect.
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
     }
+    environment = os.environ | own
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in own.items():
+            patch.setenv(name, value)
+        prepare(airflow_environment())
     url = f"http://127.0.0.1:{port}"
     with httpx.Client(base_url=url, trust_env=False, timeout=60) as client:
         airflow = Up(environment, "", client)
         try:
-            started = airflow.command("up")
-            assert started.returncode == 0, started.stderr
-            yield Up(environment, started.stdout, client)
+            made = airflow.command("up")
+            assert made.returncode == 0, made.stderr
+            yield Up(environment, made.stdout, client)
         finally:
             airflow.command("down")
     assert not local_airflow.runs(environment)
 
 
-@pytest.fixture(scope="module")
-def locked(up: Up) -> Iterator[tuple[dict[str, int | None], threading.Thread]]:
-    """A lock on Airflow's database that lasts while the tests of refused requests run."""
-    before, held = up.pids(), threading.Event()
-
-    def hold() -> None:
-        file = Path(up.environment["FIRN_HOME"]) / "airflow" / "airflow.db"
-        with closing(sqlite3.connect(file, timeout=60, isolation_level=None)) as connection:
-            connection.execute("begin exclusive")
-            held.set()
-            time.sleep(LOCKED_SECONDS)
-            connection.execute("rollback")
-
-    thread = threading.Thread(target=hold)
-    thread.start()
-    assert held.wait(70)
-    yield before, thread
-    thread.join()
+@pytest.fixture
+def up(started: Up) -> Up:
+    """All of it runs, also where a test before has ended a part."""
+    if None in started.pids().values():
+        again = started.command("up")
+        assert again.returncode == 0, again.stderr
+    return started
 
 
 # -- who can log in --------------------------------------------------------------------------------
@@ -196,51 +195,61 @@ def test_every_part_listens_on_this_machine_alone(up: Up) -> None:
     assert listening == {"127.0.0.1"}
 
 
-@pytest.mark.parametrize(
-    ("headers", "status"),
-    [
-        ({}, 401),
-        ({"Authorization": "Bearer made.up.token"}, 403),
-        ({"Cookie": "_token=made.up.token"}, 403),
-        ({"Host": "evil.example"}, 403),
-        ({"Host": "evil.example:8080"}, 403),
-        ({"Host": "127.0.0.1.evil.example"}, 403),
-        ({"Host": "user@127.0.0.1"}, 403),
-        ({"Host": ""}, 403),
-        ({"Origin": "http://evil.example"}, 403),
-        ({"Origin": "null"}, 403),
-        # A page of another program on this machine.
-        ({"Origin": "http://127.0.0.1:3000"}, 403),
-    ],
-    ids=lambda value: ",".join(map(": ".join, value.items())) if isinstance(value, dict) else None,
+REFUSED: tuple[tuple[dict[str, str], int], ...] = (
+    ({}, 401),
+    ({"Authorization": "Bearer made.up.token"}, 403),
+    ({"Cookie": "_token=made.up.token"}, 403),
+    ({"Host": "evil.example"}, 403),
+    ({"Host": "evil.example:8080"}, 403),
+    ({"Host": "127.0.0.1.evil.example"}, 403),
+    ({"Host": "user@127.0.0.1"}, 403),
+    ({"Host": ""}, 403),
+    ({"Origin": "http://evil.example"}, 403),
+    ({"Origin": "null"}, 403),
+    # A page of another program on this machine.
+    ({"Origin": "http://127.0.0.1:3000"}, 403),
 )
-def test_without_the_login_or_from_elsewhere_nothing_is_read_and_nothing_started(
-    up: Up, locked: object, headers: dict[str, str], status: int
-) -> None:
-    before = up.runs
-    assert up.client.get("/api/v2/dags", headers=headers).status_code == status
-    run = {"logical_date": None}
-    started = up.client.post(f"/api/v2/dags/{DAG}/dagRuns", json=run, headers=headers)
-    assert started.status_code == status
-    assert up.runs == before
-    if {"Host", "Origin"} & set(headers):
-        # Neither the page nor the API that tasks talk to is open to it.
-        assert up.client.get("/", headers=headers).status_code == 403
-        assert up.client.get("/execution/health", headers=headers).status_code == 403
 
 
-def test_a_wrong_password_gives_no_token(up: Up, locked: object) -> None:
+def test_what_is_refused_needs_no_database_and_parts_survive_its_lock(up: Up) -> None:
+    """Without the login or from elsewhere nothing is read and nothing is started."""
+    parts, runs, held = up.pids(), up.runs, threading.Event()
+
+    def hold() -> None:
+        file = Path(up.environment["FIRN_HOME"]) / "airflow" / "airflow.db"
+        with closing(sqlite3.connect(file, timeout=60, isolation_level=None)) as connection:
+            connection.execute("begin exclusive")
+            held.set()
+            # Longer than SQLite waits.
+            time.sleep(LOCKED_SECONDS)
+            connection.execute("rollback")
+
+    lock = threading.Thread(target=hold)
+    lock.start()
+    assert held.wait(70)
+    for headers, status in REFUSED:
+        assert up.client.get("/api/v2/dags", headers=headers).status_code == status, headers
+        run = {"logical_date": None}
+        made = up.client.post(f"/api/v2/dags/{DAG}/dagRuns", json=run, headers=headers)
+        assert made.status_code == status, headers
+        if {"Host", "Origin"} & set(headers):
+            # Neither the page nor the API that tasks talk to is open to it.
+            for page in ("/", "/execution/health"):
+                assert up.client.get(page, headers=headers).status_code == 403, headers
     assert up.login("made-up-word").status_code == 401
     assert up.client.get("/auth/token").status_code == 403
+    assert lock.is_alive()
+    lock.join()
+    assert up.runs == runs
+    time.sleep(2)
+    assert None not in parts.values()
+    assert up.pids() == parts
 
 
-def test_a_login_gives_a_token_and_a_session_that_other_sites_cannot_use(
-    up: Up, locked: tuple[object, threading.Thread]
-) -> None:
+def test_a_login_gives_a_token_and_a_session_that_other_sites_cannot_use(up: Up) -> None:
     token = up.login().json()["access_token"]
     session = {"Cookie": f"_token={token}"}
     path, run = f"/api/v2/dags/{DAG}/dagRuns", {"logical_date": None}
-    locked[1].join()
 
     def parsed() -> None:
         dag = up.client.get(f"/api/v2/dags/{DAG}", headers={"Authorization": f"Bearer {token}"})
@@ -269,7 +278,7 @@ def test_a_login_gives_a_token_and_a_session_that_other_sites_cannot_use(
 
 
 def test_a_browser_logs_in_and_a_form_of_another_site_changes_nothing(
-    up: Up, locked: tuple[object, threading.Thread], tmp_path: Path
+    up: Up, tmp_path: Path
 ) -> None:
     own = str(up.client.base_url).rstrip("/")
 
@@ -285,7 +294,6 @@ def test_a_browser_logs_in_and_a_form_of_another_site_changes_nothing(
         def log_message(self, *_: object) -> None:
             pass
 
-    locked[1].join()
     with (
         chromium(tmp_path) as browser,
         ThreadingHTTPServer(("127.0.0.1", 0), OtherSite) as other,
@@ -322,16 +330,6 @@ def test_a_browser_logs_in_and_a_form_of_another_site_changes_nothing(
 # -- parts that end --------------------------------------------------------------------------------
 
 
-def test_parts_survive_a_lock_that_lasts_longer_than_sqlite_waits(
-    up: Up, locked: tuple[dict[str, int | None], threading.Thread]
-) -> None:
-    before, lock = locked
-    lock.join()
-    time.sleep(2)
-    assert None not in before.values()
-    assert up.pids() == before
-
-
 def wait_for_another(up: Up, name: str, pid: int) -> int:
     for attempt in Retrying(stop=stop_after_delay(60), wait=wait_fixed(0.05), reraise=True):
         with attempt:
@@ -341,7 +339,13 @@ def wait_for_another(up: Up, name: str, pid: int) -> int:
     return found
 
 
-def test_a_killed_scheduler_is_started_again_and_its_children_end(up: Up, locked: object) -> None:
+def starts_of_the_scheduler(up: Up) -> int:
+    log = local_airflow.log_file("scheduler", up.environment).read_text(errors="replace")
+    return log.count("Starting the scheduler")
+
+
+def test_a_killed_scheduler_is_started_again_and_its_children_end(up: Up) -> None:
+    starts = starts_of_the_scheduler(up)
     pid = up.pid("scheduler")
     assert pid
     children = psutil.Process(pid).children(recursive=True)
@@ -358,14 +362,13 @@ def test_a_killed_scheduler_is_started_again_and_its_children_end(up: Up, locked
     assert up.pid("scheduler") == new
 
     def continued() -> None:
-        log = local_airflow.log_file("scheduler", up.environment).read_text(errors="replace")
-        assert log.count("Starting the scheduler") == 2
+        assert starts_of_the_scheduler(up) == starts + 1
 
     Retrying(stop=stop_after_delay(60), wait=wait_fixed(0.5), reraise=True)(continued)
 
 
-def test_a_part_that_always_ends_is_given_up_and_doctor_and_report_say_so(
-    up: Up, locked: object, tmp_path: Path
+def test_a_part_that_always_ends_is_given_up_until_up_starts_it_and_doctor_and_report_say_so(
+    up: Up, tmp_path: Path
 ) -> None:
     pid = up.pid("triggerer")
     assert pid
@@ -404,10 +407,7 @@ def test_a_part_that_always_ends_is_given_up_and_doctor_and_report_say_so(
     assert any(sentence in one for one in made.airflow)
     assert sentence in made.index.read_text().replace("&#39;", "'")
 
-
-def test_up_starts_what_was_given_up_and_the_supervisor_if_that_was_killed(
-    up: Up, locked: object
-) -> None:
+    # As is the supervisor, if that was killed.
     before = up.pids()
     supervisor = before[SUPERVISOR]
     assert supervisor

@@ -214,6 +214,21 @@ Runner = Callable[..., tuple[DagRunOutcome, list[str]]]
 
 
 @pytest.fixture(scope="module")
+def one_receiver() -> Iterator[Receiver]:
+    """One address for all runs: with the same settings, Airflow need not be started again."""
+    with receiving() as receiver:
+        yield receiver
+
+
+@pytest.fixture
+def receiver(one_receiver: Receiver) -> Receiver:
+    one_receiver.manner = "ok"
+    one_receiver.events.clear()
+    one_receiver.keys.clear()
+    return one_receiver
+
+
+@pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Runner:
     home = tmp_path_factory.mktemp("firn")
     (home / "dags").mkdir()
@@ -229,7 +244,10 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Runner:
                 patch.delenv(name, raising=False)
             for name, value in given.items():
                 patch.setenv(name, value)
+            # It names the test, and would be another environment for each.
+            patch.delenv("PYTEST_CURRENT_TEST")
             variables = airflow_environment(headless=True, settings=settings)
+        (home / "airflow" / "lineage-paused").unlink(missing_ok=True)
         outcome = run_dag(
             "lineage__try__never",
             variables
@@ -259,9 +277,8 @@ SUCCEEDED = {"load": "success", "build": "success"}
 
 
 @pytest.mark.slow
-def test_one_variable_switches_events_on(run: Runner) -> None:
-    with receiving() as receiver:
-        outcome, calls = run(**{OPENLINEAGE_URL: receiver.url, OPENLINEAGE_KEY: KEY})
+def test_one_variable_switches_events_on(run: Runner, receiver: Receiver) -> None:
+    outcome, calls = run(**{OPENLINEAGE_URL: receiver.url, OPENLINEAGE_KEY: KEY})
     assert outcome.tasks == SUCCEEDED, outcome.last_lines(30)
     told = [(one["eventType"], one["job"]["name"]) for one in receiver.events]
     dag = "lineage__try__never"
@@ -285,9 +302,9 @@ def test_one_variable_switches_events_on(run: Runner) -> None:
 
 
 @pytest.mark.slow
-def test_a_receiver_that_says_nothing_holds_a_run_up_once(run: Runner) -> None:
-    with receiving("silent") as receiver:
-        outcome, _ = run(**{OPENLINEAGE_URL: receiver.url})
+def test_a_receiver_that_says_nothing_holds_a_run_up_once(run: Runner, receiver: Receiver) -> None:
+    receiver.manner = "silent"
+    outcome, _ = run(**{OPENLINEAGE_URL: receiver.url, OPENLINEAGE_KEY: KEY})
     assert outcome.tasks == SUCCEEDED, outcome.last_lines(30)
     assert len(receiver.events) == 1
     assert outcome.log.read_text().count("lineage.not_sent") == 1

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import Result
+from typer.testing import CliRunner
 
-from include.orchestration.environment import REPOSITORY
 from include.sample_data import tpch
+from include.sample_data.__main__ import app
 from include.warehouse.connection import ConnectionSettings
 
 pytestmark = pytest.mark.integration
@@ -104,23 +104,16 @@ def test_a_scale_out_of_range_is_refused(tmp_path: Path, scale: float) -> None:
         tpch.generate(scale, home=tmp_path)
 
 
-def _command(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "include.sample_data", "tpch", *arguments],
-        cwd=REPOSITORY,
-        env=os.environ | variables,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+def _command(*arguments: str, **variables: str) -> Result:
+    return CliRunner(env=variables).invoke(app, ["tpch", *arguments])
 
 
 def test_the_command_loads_and_counts(warehouse: Any) -> None:
     arguments = ("--scale", str(SCALE), "--schema", "TPCH_COMMAND")
-    done = _command(*arguments, **warehouse.environment())
-    assert done.returncode == 0, done.stderr
+    done = _command(*arguments, **warehouse.settings().environment())
+    assert done.exit_code == 0, done.stderr
     assert "ORDERS           1,500 rows" in done.stdout
-    assert "unchanged" in _command(*arguments, **warehouse.environment()).stdout
+    assert "unchanged" in _command(*arguments, **warehouse.settings().environment()).stdout
 
 
 @pytest.mark.parametrize(
@@ -146,6 +139,6 @@ def test_what_cannot_work_is_refused_in_a_sentence(
     tmp_path: Path, arguments: list[str], variables: dict[str, str], sentence: str
 ) -> None:
     done = _command(*arguments, FIRN_HOME=str(tmp_path), **variables)
-    assert done.returncode == 2
+    assert done.exit_code == 2
     assert sentence in " ".join(done.stderr.split())
-    assert "Traceback" not in done.stderr
+    assert isinstance(done.exception, SystemExit)

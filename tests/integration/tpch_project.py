@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from include.sample_data import tpch
-from tests.integration.dbt_runs import DbtRuns, Outcome, dbt_environment
+from tests.integration.dbt_runs import DbtRuns, Outcome, dbt_environment, domains_alone
 
 if TYPE_CHECKING:
     from tests.conftest import Warehouse
@@ -41,4 +41,5 @@ def project(
         warehouse.connect(database=tpch.DATABASE, schema=name) as connection,
         connection.cursor() as cursor,
     ):
-        yield Project(cursor, folder, name, "tpch", {"tpch_schema": name, **variables})
+        chosen = {"tpch_schema": name, **variables}
+        yield Project(cursor, folder, name, "tpch", chosen, domains_alone(folder, "tpch"))

@@ -83,25 +83,10 @@ class LocalWarehouse:
         self.folder.resolve().mkdir(0o700, parents=True, exist_ok=True)
         self.run_folder.mkdir(parents=True, exist_ok=True)
         self._turn_log_over()
-        command = [
-            sys.executable,
-            "-m",
-            "include.warehouse.local.serve",
-            str(self.folder),
-            str(self.port),
-        ]
         # The server's umask does not apply: this process makes the file.
         self.log.touch(0o600)
         self.log.chmod(0o600)
-        with self.log.open("ab") as log:
-            process = subprocess.Popen(
-                command,
-                cwd=ROOT,
-                stdout=log,
-                stderr=log,
-                stdin=subprocess.DEVNULL,
-                start_new_session=True,
-            )
+        process = self._launch()
         deadline = time.monotonic() + timeout
         while not self.health():
             if process.poll() is not None:
@@ -150,6 +135,24 @@ class LocalWarehouse:
             )
         # The folder may be a link to a larger disk.
         shutil.rmtree(self.folder.resolve(), ignore_errors=True)
+
+    def _launch(self) -> subprocess.Popen[bytes]:
+        command = [
+            sys.executable,
+            "-m",
+            "include.warehouse.local.serve",
+            str(self.folder),
+            str(self.port),
+        ]
+        with self.log.open("ab") as log:
+            return subprocess.Popen(
+                command,
+                cwd=ROOT,
+                stdout=log,
+                stderr=log,
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
+            )
 
     def _noted(self) -> dict[str, Any] | None:
         try:
