@@ -142,16 +142,16 @@ def test_statements_that_cost_credits_carry_a_query_tag(first: First) -> None:
         # Before the first statement the node's own, after the last the run's.
         writes = name.split(".")[0] in {"model", "seed", "snapshot"} and name not in views
         assert found == ([0, len(statements) - 1] if writes else []), name
-    first, last = (
+    its_own, of_the_run = (
         json.loads(
             by_node["model.firn.mart_orders"][place].split(tagging)[1][:-1].replace("''", "'")
         )
         for place in (0, -1)
     )
-    assert first.pop("model") == "mart_orders"
-    assert first == last
-    assert len(first.pop("run")) == 36
-    assert first == {
+    assert its_own.pop("model") == "mart_orders"
+    assert its_own == of_the_run
+    assert len(its_own.pop("run")) == 36
+    assert its_own == {
         "application": "firn",
         "dag": "tpch__orders__4h",
         "task": "it's",
