@@ -85,7 +85,7 @@ class DagRunOutcome:
     @property
     def unchanged(self) -> bool:
         """Whether there was nothing to build."""
-        return self.succeeded and any(
+        return any(
             task.endswith(PRODUCER) and state == "skipped" for task, state in self.tasks.items()
         )
 
