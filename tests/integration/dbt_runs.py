@@ -204,6 +204,7 @@ def dbt_runs(
     domain: str,
     name: str,
     also: Collection[str] = (),
+    /,
     **variables: object,
 ) -> Iterator[DbtRuns]:
     """A domain over its raw tables in RAW; copies of `remember` stand in RAW.<NAME>.

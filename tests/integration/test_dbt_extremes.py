@@ -163,7 +163,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[DbtRuns, O
     draw = random.Random(campaign.SEED)  # noqa: S311
     try:
         folder = tmp_path_factory.mktemp("dbt")
-        with dbt_runs(warehouse, folder, "extremes", "extremes", also=DOMAINS) as runs:
+        with dbt_runs(warehouse, folder, "extremes", "extremes", DOMAINS) as runs:
             for domain in DOMAINS:
                 for source in load_domain(domain).sources:
                     raw = Raw(runs.cursor.connection, source)

@@ -71,7 +71,7 @@ BY_HAND = [
 ]
 """Per day; what follows from them stands in `EXPECTED`."""
 
-EXPECTED = [
+EXPECTED: list[dict[str, Any]] = [
     # Day 1: sales 2 and 7. Their average, 13.505, is rounded up.
     {"count": 2, "sum": "27.01", "average": "13.51", "smallest": "7.00", "largest": "20.01"},
     # Day 2: sale 1 is completed.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,17 +15,15 @@ from include.warehouse.setup import grants_of_schema
 from include.warehouse.setup.declaration import Options, declare
 from include.warehouse.setup.plan import SetupRefusedError, Step, apply, look, plan
 from include.warehouse.setup.privileges import rights, statements
-from tests.conftest import Warehouse, start_warehouse
+from tests.conftest import Warehouse
 
 Setup = Callable[..., Result]
 
 
-@pytest.fixture(scope="module")
-def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Warehouse]:
+@pytest.fixture
+def account(own_warehouse: Warehouse) -> Warehouse:
     """A warehouse whose roles and grants no other test sees."""
-    running = start_warehouse(tmp_path_factory.mktemp("account"))
-    yield running
-    running.process.stop()
+    return own_warehouse
 
 
 @pytest.fixture
@@ -207,6 +205,8 @@ def test_it_stops_at_the_first_statement_that_is_refused(account: Warehouse) -> 
 def test_everything_that_is_printed_runs_by_hand_and_again(
     setup: Setup, account: Warehouse, keys: list[Path]
 ) -> None:
+    # The databases are there, and are as they should be.
+    setup("--apply")
     printed = setup("--print", "--key", f"github={keys[1]}", "--prefix", "HAND")
     assert printed.exit_code == 0
     # The local warehouse has the sample, and knows no shares.

@@ -16,10 +16,9 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-from click.testing import Result
 from snowflake.connector.errors import Error as SnowflakeError
 from tenacity import Retrying, stop_after_delay, wait_fixed
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from include.warehouse.__main__ import app
 from include.warehouse.connection import WarehouseUnreachableError
