@@ -16,7 +16,7 @@
 {# Always with microseconds: so texts sort as their moments do. #}
 {% macro moment_of(aggregate, column, relations, condition, otherwise) -%}
     {%- set found = none -%}
-    {%- if execute -%}
+    {%- if execute and flags.INTROSPECT -%}
         {%- call statement('moment', fetch_result=true) -%}
             select to_char({{ aggregate }}(moment), 'YYYY-MM-DD HH24:MI:SS.FF6')
             from (

@@ -16,21 +16,21 @@
     )
 }}
 
-{%- set purchases, spins = ref('stg_gaming__purchase_places'), ref('stg_gaming__spin_places') %}
-{%- set counted, staged_at = 'is_current', 'staged_at' %}
+{%- set counted, stamp = 'is_current', 'staged_at' %}
 {%- if is_incremental() %}
+{%- set staged = [ref('stg_gaming__purchase_places'), ref('stg_gaming__spin_places')] %}
 {%- set built_until = newest('staged_at', this) %}
-{#- Staging without an older row was built anew, and knows no places of before. #}
-{%- set is_anew = built_until < [oldest('staged_at', [purchases]), oldest('staged_at', [spins])] | max %}
-{%- set written_since = "staged_at >= dateadd(minute, -%d, '%s'::timestamp_ntz)"
-    % (var('gaming_load_lookback_minutes'), built_until) %}
-{%- set looked_at = in_range or ('true' if is_anew else written_since) %}
-{%- set first_hour = oldest('app_hour', [purchases, spins, this], looked_at) %}
-{%- set touched = "app_hour >= '" ~ first_hour[:10] ~ "'::timestamp_ntz
-        and (app_hour::date, user_id) in (select app_day, user_id from touched_days)" %}
+{%- set written = "staged_at >= dateadd(minute, -" ~ var('gaming_load_lookback_minutes')
+    ~ ", '" ~ built_until ~ "'::timestamp_ntz)" %}
+{%- set staged_since = [oldest('staged_at', staged[:1]), oldest('staged_at', staged[1:])] | max %}
+{%- set looked_at = in_range or ('true' if staged_since > built_until else written) %}
+{%- set first_day = oldest('app_hour', staged + [this], looked_at)[:10] %}
+{%- set touched = "app_hour >= '" ~ first_day ~ "'::timestamp_ntz
+        and (app_hour::date, user_id) in (
+            select touched_days.app_day, touched_days.user_id from touched_days
+        )" %}
+{%- set stamp = "least(staged_at, '" ~ built_until ~ "'::timestamp_ntz)" if in_range else stamp %}
 {%- set counted = [counted, touched, in_range or 'true'] | join('\n        and ') %}
-{#- What was staged outside the range must still look new to the next run without one. #}
-{%- set staged_at = "least(staged_at, '%s'::timestamp_ntz)" % built_until if in_range else staged_at %}
 {%- endif %}
 
 with
@@ -44,12 +44,15 @@ spins as (
 ),
 
 {% if is_incremental() %}
--- Staging marks the places that were left or emptied as written, too. What stands here matters in
--- a range, and after staging was built anew.
+-- Staging also writes the places that were left, unless it was built anew: then all is looked at.
 touched_days as (
     {%- for table in ['purchases', 'spins', this] %}
-    select app_hour::date as app_day, user_id from {{ table }} where {{ looked_at }}
-    {%- if not loop.last %} union distinct {%- endif %}
+    select
+        app_hour::date as app_day,
+        user_id
+    from {{ table }}
+    where {{ looked_at }}
+    {{ 'union distinct' if not loop.last }}
     {%- endfor %}
 ),
 
@@ -108,19 +111,15 @@ hours as (
 
 activity as (
     select
-        app_hour,
-        user_id,
-        country,
-        total_spins_hourly,
-        total_revenue_hourly,
-        total_purchases_amount_hourly,
+        * exclude (staged_at),
         coalesce(
             total_revenue_hourly / nullif(total_purchases_amount_hourly, 0), 0
         )::number(18, 6) as avg_revenue_per_purchase_hourly,
         (
             sum(total_revenue_hourly) over (partition by user_id, app_hour::date)
         )::number(18, 2) as total_revenue_per_user_daily,
-        {{ staged_at }} as staged_at
+        -- What was staged outside a range must still look new to the next run without one.
+        {{ stamp }} as staged_at
     from hours
 ),
 

@@ -160,15 +160,14 @@ final as (
     left join latest
         on standing.transaction_id = latest.transaction_id
     where
-        (
-            latest.transaction_id is null
-            or latest.user_id <> standing.user_id
-            or latest.app_hour <> standing.app_hour
-        )
         {%- if in_range %}
-        and {{ backfill_hours('standing.app_hour') }}
+        {{ backfill_hours('standing.app_hour') }}
         and (latest.app_hour is null or ({{ backfill_hours('latest.app_hour') }}))
+        and
         {%- endif %}
+        coalesce(
+            latest.user_id != standing.user_id or latest.app_hour != standing.app_hour, true
+        )
     {%- endif %}
 )
 
