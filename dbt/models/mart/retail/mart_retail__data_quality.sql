@@ -29,6 +29,7 @@
 } %}
 {%- set range = backfill_range('loaded_at') if is_incremental() else '' %}
 {%- set looks_back = is_incremental() and not range %}
+{%- set known_until = newest('loaded_at', this) if looks_back else '' %}
 
 with
 
@@ -48,8 +49,7 @@ products as (
 known as (
     select
         table_name,
-        load_id,
-        loaded_at
+        load_id
     from {{ this }}
 ),
 
@@ -71,14 +71,8 @@ known as (
     where {{ range }}
     {%- elif looks_back %}
     where
-        loaded_at >= (
-            select
-                dateadd(
-                    hour,
-                    -{{ var('retail_lookback_hours') }},
-                    coalesce(max(known.loaded_at), '1970-01-02'::timestamp_ntz)
-                )
-            from known
+        loaded_at >= dateadd(
+            hour, -{{ var('retail_lookback_hours') }}, '{{ known_until }}'::timestamp_ntz
         )
         and load_id not in (
             select known.load_id

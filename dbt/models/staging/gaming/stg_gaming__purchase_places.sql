@@ -93,14 +93,21 @@ versions as (
 
         -- load
         _loaded_at as loaded_at,
-        _load_id as load_id,
-        _row_number as row_number_in_load
+        {{ gaming_purchase_fault() }} as fault
     from source
-    where
-        {{ gaming_purchase_fault() }} is null
-        {%- if is_incremental() %}
-        and transaction_id in (select looked_at.transaction_id from looked_at)
-        {%- endif %}
+    {%- if is_incremental() %}
+    where transaction_id in (select looked_at.transaction_id from looked_at)
+    {%- endif %}
+    -- Ranked before it is filtered, so that nobody takes other transactions' texts apart.
+    qualify
+        row_number() over (
+            partition by transaction_id
+            order by
+                iff(fault is null, 0, 1) asc,
+                updated_at desc nulls last,
+                _load_id desc,
+                _row_number desc
+        ) = 1
 ),
 
 latest as (
@@ -117,11 +124,7 @@ latest as (
         updated_at,
         loaded_at
     from versions
-    qualify
-        row_number() over (
-            partition by transaction_id
-            order by updated_at desc nulls last, load_id desc, row_number_in_load desc
-        ) = 1
+    where fault is null
 ),
 
 final as (
@@ -145,8 +148,7 @@ final as (
         true as is_current,
         sysdate() as staged_at
     from latest
-    {%- if is_incremental() %}
-    {%- if in_range %}
+    {%- if is_incremental() and in_range %}
     -- A purchase that moves across the edge of the range waits for the next run without one.
     left join standing
         on latest.transaction_id = standing.transaction_id
@@ -154,20 +156,18 @@ final as (
         {{ backfill_hours('latest.app_hour') }}
         and (standing.app_hour is null or ({{ backfill_hours('standing.app_hour') }}))
     {%- endif %}
+    {%- if is_incremental() %}
     union all
     select standing.* replace (false as is_current, sysdate() as staged_at)
     from standing
     left join latest
         on standing.transaction_id = latest.transaction_id
     where
-        {%- if in_range %}
-        {{ backfill_hours('standing.app_hour') }}
-        and (latest.app_hour is null or ({{ backfill_hours('latest.app_hour') }}))
-        and
-        {%- endif %}
         coalesce(
             latest.user_id != standing.user_id or latest.app_hour != standing.app_hour, true
         )
+        and {{ backfill_hours('standing.app_hour') or 'true' }}
+        and {{ backfill_hours('coalesce(latest.app_hour, standing.app_hour)') or 'true' }}
     {%- endif %}
 )
 

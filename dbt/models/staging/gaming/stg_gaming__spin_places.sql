@@ -16,9 +16,30 @@
     )
 }}
 
+{%- set is_looked_at = 'true' %}
 {%- if is_incremental() %}
 {%- set loaded_until = newest('loaded_at', this) %}
 {%- set spun_until = newest('app_hour', this) %}
+{#- Loads of different lengths end in another order than they begin in: hence a margin. Moments are
+    compared as text, which prunes; down to the second, texts sort like moments. #}
+{%- set is_new %}
+        _loaded_at >= dateadd(
+            minute,
+            -{{ var('gaming_load_lookback_minutes') }},
+            '{{ loaded_until }}'::timestamp_ntz
+        )
+        or timestamp >= to_char(
+            dateadd(
+                hour,
+                -{{ var('gaming_spins_lookback_hours') }},
+                '{{ spun_until }}'::timestamp_ntz
+            ),
+            'YYYY-MM-DD HH24:MI:SS'
+        )
+{%- endset %}
+{%- set spun_at = gaming_moment('timestamp') %}
+{%- set is_looked_at = backfill_hours(spun_at) or is_new %}
+{%- set first_day = oldest(spun_at, [source('gaming', 'spins_hourly')], is_looked_at)[:10] %}
 {%- endif %}
 
 with
@@ -43,9 +64,15 @@ usable as (
         updated_at,
 
         -- load
-        _loaded_at as loaded_at
+        _loaded_at as loaded_at,
+        ({{ is_looked_at }}) as is_looked_at
     from source
-    where {{ gaming_spins_fault() }} is null
+    where
+        {{ gaming_spins_fault() }} is null
+        {%- if is_incremental() %}
+        -- Texts that begin with a blank or a sign come before all digits.
+        and (timestamp >= '{{ first_day }}' or timestamp < '0')
+        {%- endif %}
 ),
 
 {% if is_incremental() %}
@@ -53,30 +80,13 @@ existing as (
     select * from {{ this }}
 ),
 
--- Loads of different lengths end in another order than they begin in: hence a margin.
 looked_at as (
     select
         app_hour,
         user_id,
         country
     from usable
-    {% if in_range %}
-    where {{ in_range }}
-    {% else %}
-    where
-        loaded_at
-        >= dateadd(
-            minute,
-            -{{ var('gaming_load_lookback_minutes') }},
-            '{{ loaded_until }}'::timestamp_ntz
-        )
-        or app_hour
-        >= dateadd(
-            hour,
-            -{{ var('gaming_spins_lookback_hours') }},
-            '{{ spun_until }}'::timestamp_ntz
-        )
-    {% endif %}
+    where is_looked_at
     union distinct
     select
         app_hour,
