@@ -15,7 +15,6 @@
         },
     )
 }}
-
 {%- set counted, stamp = 'is_current', 'staged_at' %}
 {%- if is_incremental() %}
 {%- set staged = [ref('stg_gaming__purchase_places'), ref('stg_gaming__spin_places')] %}
@@ -44,9 +43,9 @@ spins as (
 ),
 
 {% if is_incremental() %}
--- Staging also writes the places that were left, unless it was built anew: then all is looked at.
+-- Staging also writes places that were left. A CTE with two readers would not be pruned for either.
 touched_days as (
-    {%- for table in ['purchases', 'spins', this] %}
+    {%- for table in staged + [this] %}
     select
         app_hour::date as app_day,
         user_id

@@ -28,6 +28,11 @@ source as (
 ),
 
 {% if is_incremental() %}
+-- Once more, because a CTE with two readers is not pruned for either.
+loaded as (
+    select * from {{ source('gaming', 'purchases') }}
+),
+
 existing as (
     select * from {{ this }}
 ),
@@ -35,7 +40,7 @@ existing as (
 -- Loads of different lengths end in another order than they begin in: hence a margin.
 looked_at as (
     select transaction_id
-    from source
+    from loaded
     {% if in_range %}
     where {{ backfill_hours(gaming_moment('timestamp')) }}
     {% else %}
