@@ -327,7 +327,7 @@ def test_what_was_played_is_built_tested_and_written_once(game: Game) -> None:
         game.buy(f"bad{number}", FIRST_DAY, USERS[0], fault)
     game.buy("only buys", FIRST_DAY, "LONELY", "1.99")
     loads = game.load()
-    built = game.runs.build("--exclude-resource-type", "unit_test")
+    built = game.runs.build()
     assert built.success, built.output
     status = {name.split(".")[2]: str(one["status"]) for name, one in built.results.items()}
     assert status["assert_gaming_purchases_are_accounted_for"] == "pass"
