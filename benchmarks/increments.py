@@ -235,8 +235,12 @@ class History:
     def _gaming(self, first: int, days: int) -> None:
         if first:
             gaming.play_on(60, settings=self.settings)
-        else:
-            gaming.fill(self.rows // 8, days, settings=self.settings)
+            return
+        gaming.fill(self.rows // 8, 1, settings=self.settings)
+        for _ in range(1, days):
+            # A load a day: a single one would leave all of history in no order.
+            self._load("gaming")
+            gaming.play_on(1440, settings=self.settings)
 
     def _retail(self, first: int, days: int) -> None:
         for number in range(first, first + days):

@@ -29,7 +29,10 @@
 } %}
 {%- set range = backfill_range('loaded_at') if is_incremental() else '' %}
 {%- set looks_back = is_incremental() and not range %}
-{%- set known_until = newest('loaded_at', this) if looks_back else '' %}
+{%- if looks_back %}
+{%- set is_recent = "loaded_at >= dateadd(hour, -" ~ var('retail_lookback_hours')
+    ~ ", '" ~ newest('loaded_at', this) ~ "'::timestamp_ntz)" %}
+{%- endif %}
 
 with
 
@@ -51,6 +54,7 @@ known as (
         table_name,
         load_id
     from {{ this }}
+    where {{ is_recent }}
 ),
 
 {% endif -%}
@@ -71,9 +75,7 @@ known as (
     where {{ range }}
     {%- elif looks_back %}
     where
-        loaded_at >= dateadd(
-            hour, -{{ var('retail_lookback_hours') }}, '{{ known_until }}'::timestamp_ntz
-        )
+        {{ is_recent }}
         and load_id not in (
             select known.load_id
             from known
