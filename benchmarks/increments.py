@@ -50,6 +50,7 @@ REASONS = {
     "int_forex__parsed_transactions": "compares all stamps; forex_lookback_hours limits them",
     "int_forex__transactions": _CHECKSUMS,
     "int_retail__transactions": "the loads of all rows tell which files came again",
+    "mart_retail__data_quality": "the merge looks for its keys among a few rows a load",
     "stg_affiliate__manual": _FILES,
     "stg_affiliate__routy": _FILES,
     "stg_affiliate__scrapers": _FILES,
