@@ -87,9 +87,9 @@ workbook: $(RUNTIME) ## Report on a workbook of purchases and spins: make workbo
 	@$(PYTHON) -m include.quality workbook $(if $(FILE),"$$FILE") $(WORKBOOK_ARGS)
 
 .PHONY: bench
-bench: $(DEV) ## Measure statements, loading and what Airflow adds to dbt; takes many minutes
+bench: $(DEV) ## Measure statements, loading, what Airflow adds to dbt, and increments; takes many minutes
 	@$(if $(BENCH_ARGS),$(PYTHON) -m benchmarks $(BENCH_ARGS),\
-		set -e; for one in statements loading orchestration; do $(PYTHON) -m benchmarks $$one; done)
+		set -e; for one in statements loading orchestration increments; do $(PYTHON) -m benchmarks $$one; done)
 
 # Check
 

@@ -16,12 +16,15 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import orchestration as orchestrated
+from benchmarks.increments import DOMAINS, MOST_RATIO, DbtError
+from benchmarks.increments import measure as measure_increments
 from benchmarks.loading import Bench, Method
 from benchmarks.monitoring import BuildError, measure
 from benchmarks.orchestration import RunError
 from benchmarks.statements import measure as measure_statements
 from include.monitoring.switch import MonitoringOffError
 from include.orchestration.local_airflow import LocalAirflowError
+from include.sample_data.tpch import SampleDataError
 from include.warehouse.connection import LOCAL_HOST, ConfigurationError, ConnectionSettings
 from include.warehouse.local.errors import WarehouseError
 from include.warehouse.local.process import LocalWarehouse
@@ -108,6 +111,49 @@ def orchestration(
 
 
 @app.command()
+def increments(
+    rows: Annotated[int, typer.Option(min=100, help="Rows of a day's largest source.")] = 3_000,
+    days: Annotated[int, typer.Option(min=1, help="Days of the shorter history.")] = 2,
+    times: Annotated[int, typer.Option(min=2, help="How much longer the other one is.")] = 10,
+    domain: Annotated[list[str] | None, typer.Option(help="One of them; all by default.")] = None,
+) -> None:
+    """Incremental models on the same new rows, with a history and with ten times as much."""
+    if unknown := {*(domain or [])} - {*DOMAINS}:
+        raise typer.BadParameter(f"{min(unknown)} is none of {', '.join(DOMAINS)}.")
+    try:
+        with tempfile.TemporaryDirectory(prefix="firn-bench-") as name:
+            found = measure_increments(
+                _settings,
+                Path(name),
+                domains=domain or DOMAINS,
+                rows=rows,
+                days=days,
+                times=times,
+                say=console.print,
+            )
+    except (DbtError, SampleDataError, WarehouseError) as error:
+        Console(stderr=True).print(str(error), style="red", markup=False, soft_wrap=True)
+        raise typer.Exit(2) from None
+    table = Table("model", box=None)
+    more = f"{times} x history"
+    for heading in ("rows read", more, "ratio", "processor ms", more, "ratio"):
+        table.add_column(heading, justify="right")
+    table.add_column(f"why above {MOST_RATIO}")
+    for one in found:
+        table.add_row(
+            one.model,
+            f"{one.less.rows:,}",
+            f"{one.more.rows:,}",
+            f"{one.ratio:.2f}",
+            f"{1000 * one.less.seconds:.1f}",
+            f"{1000 * one.more.seconds:.1f}",
+            f"{one.more.seconds / one.less.seconds:.2f}",
+            one.remark,
+        )
+    console.print(table)
+
+
+@app.command()
 def statements(
     times: Annotated[int, typer.Option(min=1, help="Runs of each statement.")] = 300,
 ) -> None:
@@ -127,10 +173,7 @@ def statements(
 def _own_warehouse() -> Iterator[Bench]:
     with tempfile.TemporaryDirectory(prefix="firn-bench-") as name:
         home = Path(name)
-        # Not the environment's, which may name an account.
-        settings = ConnectionSettings(
-            _env_file=os.devnull, firn_target="local", firn_home=home, firn_local_port=_free_port()
-        )
+        settings = _settings(home)
         process = LocalWarehouse(settings.warehouse_home, settings.port, settings.run_home)
         process.start()
         try:
@@ -138,6 +181,13 @@ def _own_warehouse() -> Iterator[Bench]:
             yield Bench(settings, home / "landing", int((process.health() or {})["pid"]))
         finally:
             process.stop()
+
+
+def _settings(home: Path) -> ConnectionSettings:
+    """Of a local warehouse, whatever the environment names."""
+    return ConnectionSettings(
+        _env_file=os.devnull, firn_target="local", firn_home=home, firn_local_port=_free_port()
+    )
 
 
 def _free_port() -> int:

@@ -42,7 +42,7 @@ with DAG(
         >> ingest("gaming", ["purchases"])
         >> dbt_task_group(
             "gaming",
-            select=["stg_gaming__purchases", "stg_gaming__rejected"],
+            select=["stg_gaming__purchase_places", "stg_gaming__purchases", "stg_gaming__rejected"],
             sources=["purchases"],
         )
         >> [

@@ -43,8 +43,12 @@ with DAG(
         >> dbt_task_group(
             "gaming",
             select=[
+                "stg_gaming__spin_places",
                 "stg_gaming__spins_hourly",
                 "stg_gaming__rejected",
+                # The mart is compared with it.
+                "stg_gaming__purchases",
+                "int_gaming__activity_hourly",
                 "mart_user_activity_hourly",
             ],
             sources=["spins_hourly"],

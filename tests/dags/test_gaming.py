@@ -36,10 +36,13 @@ def test_each_builds_its_own_models(scheduled: dict[str, Any]) -> None:
         "gaming.dbt_producer_watcher",
         "gaming.dbt_producer_watcher_done",
         "gaming.staging.stg_gaming__rejected",
+        "gaming.staging.stg_gaming__purchases",
     }
-    assert built[PURCHASES] == both | {"gaming.staging.stg_gaming__purchases"}
+    assert built[PURCHASES] == both | {"gaming.staging.stg_gaming__purchase_places"}
     assert built[ACTIVITY] == both | {
+        "gaming.staging.stg_gaming__spin_places",
         "gaming.staging.stg_gaming__spins_hourly",
+        "gaming.intermediate.int_gaming__activity_hourly",
         "gaming.mart.mart_user_activity_hourly",
     }
 
@@ -54,9 +57,16 @@ def test_nothing_is_waited_for_and_the_second_is_started_last(scheduled: dict[st
 
 def test_a_test_runs_where_all_that_it_reads_is_built(manifest: dict[str, Any]) -> None:
     model = "model.firn."
-    purchases = {f"{model}stg_gaming__purchases", f"{model}stg_gaming__rejected"}
+    purchases = {
+        f"{model}stg_gaming__purchase_places",
+        f"{model}stg_gaming__purchases",
+        f"{model}stg_gaming__rejected",
+    }
     activity = {
+        f"{model}stg_gaming__spin_places",
         f"{model}stg_gaming__spins_hourly",
+        f"{model}stg_gaming__purchases",
+        f"{model}int_gaming__activity_hourly",
         f"{model}stg_gaming__rejected",
         f"{model}mart_user_activity_hourly",
     }

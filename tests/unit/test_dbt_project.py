@@ -184,7 +184,9 @@ def test_incremental_models_can_be_bounded_and_merged_by_key(manifest: Node) -> 
         if strategy == "bucket_merge":
             assert meta["bucket"], model["name"]
         if strategy == "key_sync":
-            assert meta["gone_when_null"] in columns - set(keys), model["name"]
+            told_by = {meta.get("gone_when_null"), meta.get("written_at")} - {None}
+            assert told_by, model["name"]
+            assert told_by <= columns - set(keys), model["name"]
         assert meta["window_column"] in columns, model["name"]
         assert any(name.startswith("lookback_") for name in meta), model["name"]
         assert config["cluster_by"], model["name"]

@@ -29,6 +29,10 @@
 } %}
 {%- set range = backfill_range('loaded_at') if is_incremental() else '' %}
 {%- set looks_back = is_incremental() and not range %}
+{%- if looks_back %}
+{%- set is_recent = "loaded_at >= dateadd(hour, -" ~ var('retail_lookback_hours')
+    ~ ", '" ~ newest('loaded_at', this) ~ "'::timestamp_ntz)" %}
+{%- endif %}
 
 with
 
@@ -48,9 +52,9 @@ products as (
 known as (
     select
         table_name,
-        load_id,
-        loaded_at
+        load_id
     from {{ this }}
+    where {{ is_recent }}
 ),
 
 {% endif -%}
@@ -71,15 +75,7 @@ known as (
     where {{ range }}
     {%- elif looks_back %}
     where
-        loaded_at >= (
-            select
-                dateadd(
-                    hour,
-                    -{{ var('retail_lookback_hours') }},
-                    coalesce(max(known.loaded_at), '1970-01-02'::timestamp_ntz)
-                )
-            from known
-        )
+        {{ is_recent }}
         and load_id not in (
             select known.load_id
             from known
