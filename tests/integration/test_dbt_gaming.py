@@ -25,7 +25,7 @@ from hypothesis import strategies as st
 
 from include.demo import gaming as gaming_demo
 from include.ingestion.database import Span
-from include.ingestion.loader import load_source, prepare_source
+from include.ingestion.loader import load_source, prepare_sources
 from include.ingestion.sources import load_domain
 from include.orchestration.rejected_rows import count_rejected
 from include.sample_data.gaming import PURCHASES, SAMPLE, SPINS
@@ -289,8 +289,7 @@ def warehouse_of_games(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gam
     with engine.begin() as connection:
         PURCHASES.metadata.create_all(connection, tables=[PURCHASES, SPINS, SAMPLE])
     try:
-        for source in load_domain("gaming").sources:
-            prepare_source(source, settings=warehouse.settings())
+        prepare_sources(load_domain("gaming").sources, settings=warehouse.settings())
         with dbt_runs(warehouse, folder, "gaming", NAME, **VARIABLES) as runs:
             built = runs.dbt("run", "--full-refresh", "--select", *TABLES, *VIEWS)
             assert built.success, built.output
