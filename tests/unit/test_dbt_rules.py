@@ -263,5 +263,5 @@ def test_a_constraint_that_is_not_enforced_keeps_no_key(config: Node, graph: Gra
         nodes[model["unique_id"]]["config"].update(config)
     loose = Graph({"nodes": nodes, "sources": graph.sources, "exposures": {}})
     found = set(RULES["a_key_is_tested"](loose))
-    assert {"mart_orders", "fct_forex__transaction", "mart_user_activity_hourly"} <= found
+    assert {"mart_orders", "fct_forex__transaction"} <= found
     assert found <= {model["name"] for model in graph.models("mart")}
