@@ -141,6 +141,7 @@ def test_purchases_then_spins_become_activity(pipeline: Pipeline) -> None:
 
 BUILDING = {
     "gaming.dbt_producer_watcher",
+    "gaming.staging.stg_gaming__purchase_places",
     "gaming.staging.stg_gaming__purchases",
     "gaming.staging.stg_gaming__rejected",
     "rejected",
@@ -151,11 +152,11 @@ FOLLOW_UP = {"follow_up.check_freshness", "follow_up.trigger"}
 def test_nothing_is_built_when_nothing_has_changed_since_the_last_good_build(
     pipeline: Pipeline,
 ) -> None:
-    staged = "analytics_dev.test_staging.stg_gaming__purchases"
+    staged = "analytics_dev.test_staging.stg_gaming__purchase_places"
+    columns = "user_id, app_hour, revenue, purchased_at, loaded_at, is_current, staged_at"
     pipeline.sql(
-        f"insert into {staged} (transaction_id, user_id, revenue, purchased_at, loaded_at)"
-        f" select 'nobody has paid this', user_id, revenue, purchased_at, loaded_at from {staged}"
-        " limit 1"
+        f"insert into {staged} (transaction_id, {columns})"
+        f" select 'nobody has paid this', {columns} from {staged} where is_current limit 1"
     )
     # The other DAG has loaded spins, so there is something to build. A test of it fails.
     failed, _ = pipeline.run(PURCHASES)
