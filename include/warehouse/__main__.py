@@ -103,6 +103,9 @@ def status() -> None:
         )
         raise typer.Exit(1)
     table = Table(show_header=False, box=None)
+    table.add_column()
+    # A path in full can be copied.
+    table.add_column(overflow="fold")
     for key in ("folder", "pid", "databases", "sessions", "locks"):
         table.add_row(key, str(health[key]))
     table.add_row("free disk", f"{health['free_bytes'] / 1024**3:.1f} GiB")

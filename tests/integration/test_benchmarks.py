@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner
 
 from benchmarks.__main__ import app
@@ -45,7 +46,7 @@ def test_every_kind_of_statement_runs_in_all_three(clean_environment: pytest.Mon
 def test_incremental_models_are_counted_with_a_history_and_with_more(
     clean_environment: pytest.MonkeyPatch,
 ) -> None:
-    clean_environment.setenv("COLUMNS", "200")
+    clean_environment.setattr("benchmarks.__main__.console", Console(width=200))
     arguments = ["increments", "--domain", "retail", "--rows", "300", "--days", "1", "--times", "2"]
     run = CliRunner().invoke(app, arguments, catch_exceptions=False)
     assert run.exit_code == 0, run.output

@@ -73,7 +73,7 @@ def test_data_survives_a_stop(own_warehouse):
 def test_commands_tell_the_state(own_warehouse):
     running = command(own_warehouse, "status")
     assert running.exit_code == 0
-    assert str(own_warehouse.home) in running.stdout
+    assert str(own_warehouse.home) in "".join(running.stdout.split())
     again = command(own_warehouse, "start")
     assert (again.exit_code, "Already running" in again.stdout) == (0, True)
     refused = command(own_warehouse, "reset", "--yes")
