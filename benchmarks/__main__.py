@@ -119,7 +119,7 @@ def increments(
 ) -> None:
     """Incremental models on the same new rows, with a history and with ten times as much."""
     if unknown := {*(domain or [])} - {*DOMAINS}:
-        raise typer.BadParameter(f"{min(unknown)} is none of {', '.join(DOMAINS)}.")
+        raise typer.BadParameter(f"{min(unknown)} is not one of {', '.join(DOMAINS)}.")
     try:
         with tempfile.TemporaryDirectory(prefix="firn-bench-") as name:
             found = measure_increments(

@@ -152,10 +152,10 @@ class Raw:
     # -- objects ------------------------------------------------------------------------------
 
     def prepare(self, beside: Sequence[Raw] = ()) -> None:
-        """Create the ledgers that are missing, and see what there is of the raw table.
+        """Create the ledgers that are missing, and read which columns the raw table has.
 
         Args:
-            beside: other sources of the domain, which are looked up in the same query.
+            beside: other sources of the domain, whose columns the same query reads.
         """
         raws = [self, *beside]
         with self._cursor() as cursor:
@@ -176,33 +176,24 @@ class Raw:
             )
             self.execute(f"create schema if not exists {self.schema}")
             self.execute(f"create table if not exists {self.table} ({everything})")
-            self._columns = self._existing_columns()
+            self.prepare()
+        existing = self._columns or {}
         for column in columns:
-            found = self._columns.get(column.name.upper())
+            found = existing.get(column.name.upper())
             if found and found not in _FAMILIES[column.type.partition("(")[0]]:
                 raise RefusedError(
                     f"RAW.{self.source.domain}.{self.source.name} has it as {found.lower()} where "
                     f"{column.type} is declared: declare the old type, or change the raw table.",
                     column=column.name,
                 )
-        added = [name for name in wanted if name.upper() not in self._columns]
+        added = [name for name in wanted if name.upper() not in existing]
         for name in added:
             self.execute(
                 f"alter table {self.table} add column if not exists {quoted(name)} {wanted[name]}"
             )
         if added:
-            self._columns = self._existing_columns()
+            self.prepare()
         return added
-
-    def _existing_columns(self) -> ledgers.Columns:
-        return dict(
-            self.rows(
-                "select column_name, data_type from RAW.INFORMATION_SCHEMA.COLUMNS"
-                " where table_schema = %(schema)s and table_name = %(name)s"
-                " order by ordinal_position",
-                {"schema": self.source.domain.upper(), "name": self.source.name.upper()},
-            )
-        )
 
     def create_load_table(self, name: str, columns: Sequence[Column]) -> None:
         """An empty table for staged rows; one of the same name is forgotten."""

@@ -194,7 +194,7 @@ def dbt_task_group(
             manifest_filepath=producer.manifest_filepath,
             cache_dir=parse_folder(),
             emit_datasets=False,
-            # Nothing is created here, so nothing need be known of what there is.
+            # It creates nothing, so dbt need not list the schemas first.
             env={**producer.env, "DBT_POPULATE_CACHE": "false"},
             partial_parse=producer.partial_parse,
             callback=keep_and_tell_freshness,

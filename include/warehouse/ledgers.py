@@ -188,6 +188,4 @@ def prepare(
         for name, kind in ledger.columns.items():
             if name.upper() not in there[ledger.name]:
                 cursor.execute(f"alter table {ledger.table} add column if not exists {name} {kind}")
-    if schema.upper() == SCHEMA:
-        return {}
     return {table: columns for (of, table), columns in found.items() if of == schema.upper()}

@@ -68,4 +68,4 @@ def test_incremental_models_are_counted_with_a_history_and_with_more(
 def test_a_domain_that_is_none_is_refused() -> None:
     run = CliRunner().invoke(app, ["increments", "--domain", "weather"])
     assert run.exit_code == 2
-    assert "weather is none of" in run.output
+    assert "weather is not one of" in run.output
