@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import os
 import threading
+import time
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
@@ -28,7 +29,6 @@ from include.ingestion.loader import load_source
 from include.ingestion.sources import load_domain
 from include.sample_data import affiliate, forex, gaming, retail, tpch
 from include.warehouse.connection import REPOSITORY, ConnectionSettings, connect
-from include.warehouse.local.process import LocalWarehouse
 from include.warehouse.local.server import Server
 from include.warehouse.local.store import Store
 from include.warehouse.local_login import SETTING, LocalLogin
@@ -186,8 +186,8 @@ def warehouse(settings: ConnectionSettings, meter: Meter) -> Iterator[None]:
     thread = threading.Thread(target=server.run)
     thread.start()
     try:
-        # Waits until it answers.
-        LocalWarehouse(settings.warehouse_home, settings.port, settings.run_home).start()
+        while thread.is_alive() and not server.started:
+            time.sleep(0.05)
         create_databases(settings)
         yield
     finally:

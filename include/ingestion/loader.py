@@ -472,8 +472,8 @@ def _load(raw: Raw, delivery: Delivery, checkpoint: Checkpoint, *, again: bool) 
         if delivery.path.exists():
             raise
         return _taken_over(raw, delivery, claim, "the file is gone: another loader has moved it.")
-    except SnowflakeError:
-        # Whoever takes a file over drops the load table under the one who had it.
+    except (SnowflakeError, IngestionError):
+        # Whoever takes a file over removes the load table and staged rows of the one who had it.
         if claim is None or _still_ours(raw, claim):
             raise
         return _taken_over(raw, delivery, claim, "another loader took the file over.")

@@ -244,7 +244,8 @@ class Raw:
     def copy(self, table: str, folder: str) -> int:
         """Load all staged files of a folder; the number of rows."""
         loaded = self.rows(f"copy into {table} from @{STAGE}/{folder}/ {PARQUET}")
-        return sum(int(row[3]) for row in loaded if row[1] == "LOADED")
+        # Without files the result is a row of one column, a sentence.
+        return sum(int(row[3]) for row in loaded if row[1:2] == ("LOADED",))
 
     def remove(self, folder: str) -> None:
         """Delete the staged files of a folder."""

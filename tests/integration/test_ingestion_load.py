@@ -564,6 +564,29 @@ def test_a_newer_file_that_arrives_during_the_load_is_not_archived_unread(lane: 
     assert [row[0] for row in lane.table()] == ["1", "2"]
 
 
+@pytest.mark.parametrize("step", ["claimed", "chunk staged", "staged", "copied", "table ready"])
+def test_a_loader_whose_file_another_one_takes_over_gives_it_up(lane: Lane, step: str) -> None:
+    lane.deliver("one.csv", "1,1,a", "2,x,b")
+    source, settings = lane.source(**MERGE), lane.warehouse.settings()
+
+    def end(reached: str) -> None:
+        if reached == "claimed":
+            raise InterruptedError
+
+    def take_over(reached: str) -> None:
+        if reached == step:
+            with pytest.raises(IngestionError):
+                load_source(source, settings=settings, landing=lane.landing, checkpoint=end)
+
+    result = load_source(source, settings=settings, landing=lane.landing, checkpoint=take_over)
+    assert [file.status for file in result.files] == ["taken over"]
+    assert lane.query(f"select status from {LOADS} where domain = %s", lane.domain) == [
+        ("started",)
+    ]
+    [loaded] = lane.load(**MERGE)
+    assert accounts(loaded) == (2, 1, 1, 0)
+
+
 @pytest.mark.parametrize("mode", ["merge", "append"])
 def test_loaders_that_start_at_once_load_everything_once(lane: Lane, mode: str) -> None:
     declared = MERGE if mode == "merge" else {"load": "append"}
