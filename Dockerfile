@@ -55,6 +55,8 @@ COPY --chown=50000:0 include include
 COPY --chown=50000:0 dags dags
 COPY --chown=50000:0 plugins plugins
 
+RUN install -D -m 755 include/commands/firn.sh "${HOME}/.local/bin/firn"
+
 # Packages of dbt's hub: those of dbt/dbt_packages if the folder was filled before, as where the
 # hub is out of reach, else the ones that dbt/package-lock.yml names.
 RUN if [ "${FIRN_ELEMENTARY}" = on ] && [ ! -d dbt/dbt_packages/elementary ]; then \
@@ -63,7 +65,7 @@ RUN if [ "${FIRN_ELEMENTARY}" = on ] && [ ! -d dbt/dbt_packages/elementary ]; th
 # Parsing asks no account, so any name will do, and no secret is needed.
 RUN SNOWFLAKE_ACCOUNT=any SNOWFLAKE_USER=any SNOWFLAKE_WAREHOUSE=any \
         SNOWFLAKE_AUTHENTICATOR=externalbrowser FIRN_HOME=/tmp/build \
-        python -m include.orchestration manifest \
+        firn manifest \
     && rm -rf /tmp/build manifest/parse manifest/lock \
     && python -m compileall -q include dags
 
@@ -79,6 +81,6 @@ VOLUME ["/var/lib/firn"]
 EXPOSE 8080
 # Starting Airflow's command line takes seconds, so it is not asked often.
 HEALTHCHECK --interval=60s --timeout=50s --start-period=120s --retries=3 \
-    CMD ["python", "-m", "include.orchestration.container", "health"]
-ENTRYPOINT ["/usr/bin/dumb-init", "--", "python", "-m", "include.orchestration.container"]
+    CMD ["python", "-m", "include.airflow.container", "health"]
+ENTRYPOINT ["/usr/bin/dumb-init", "--", "python", "-m", "include.airflow.container"]
 CMD ["api-server"]

@@ -9,6 +9,7 @@ MAKEFLAGS += --no-builtin-rules --no-print-directory
 # Names here are relative on purpose: make splits absolute ones where the path has a space.
 BIN := .venv/bin
 PYTHON := $(BIN)/python
+FIRN := $(BIN)/firn
 RUNTIME := .venv/.runtime-installed
 DEV := .venv/.dev-installed
 SNOW := .venv-snow/.installed
@@ -56,35 +57,35 @@ help: ## Show this list
 
 .PHONY: demo
 demo: $(RUNTIME) ## Run the pipelines end to end on this machine and show what they made
-	@$(PYTHON) -m include.demo
+	@$(FIRN) demo
 
 .PHONY: up
 up: $(RUNTIME) ## Start the local warehouse and Airflow, print addresses and login
-	@$(PYTHON) -m include.orchestration up
+	@$(FIRN) up
 
 .PHONY: down
 down: $(RUNTIME) ## Stop exactly what `make up` started
-	@$(PYTHON) -m include.orchestration down
+	@$(FIRN) down
 
 .PHONY: doctor
 doctor: $(RUNTIME) ## Say what is configured, what is missing and what to set
-	@$(PYTHON) -m include.warehouse doctor
+	@$(FIRN) doctor
 
 .PHONY: report
 report: $(RUNTIME) ## Write the state of every pipeline as pages that open from disk
-	@$(PYTHON) -m include.monitoring report $(REPORT_ARGS)
+	@$(FIRN) report $(REPORT_ARGS)
 
 .PHONY: deploy
 deploy: $(RUNTIME) ## Build the commit beside production, test it, swap; DEPLOY_ARGS="--help" for more
-	@$(PYTHON) -m include.deployment deploy $(DEPLOY_ARGS)
+	@$(FIRN) deploy $(DEPLOY_ARGS)
 
 .PHONY: rollback
 rollback: $(RUNTIME) ## Let production be what it was before the last deployment
-	@$(PYTHON) -m include.deployment rollback $(DEPLOY_ARGS)
+	@$(FIRN) rollback $(DEPLOY_ARGS)
 
 .PHONY: workbook
 workbook: $(RUNTIME) ## Report on a workbook of purchases and spins: make workbook FILE=path.xlsx
-	@$(PYTHON) -m include.quality workbook $(if $(FILE),"$$FILE") $(WORKBOOK_ARGS)
+	@$(FIRN) workbook $(if $(FILE),"$$FILE") $(WORKBOOK_ARGS)
 
 .PHONY: bench
 bench: $(DEV) ## Measure statements, loading, what Airflow adds to dbt, and increments; takes many minutes
@@ -95,7 +96,7 @@ bench: $(DEV) ## Measure statements, loading, what Airflow adds to dbt, and incr
 
 .PHONY: ci
 ci: $(RUNTIME) ## Do on this machine what happens to a pull request, and print its comment
-	@$(PYTHON) -m include.ci rehearse $(CI_ARGS)
+	@$(FIRN) ci rehearse $(CI_ARGS)
 
 .PHONY: test
 test: $(DEV) $(SNOW) ## Lint, then run every test
@@ -117,6 +118,7 @@ lint: $(DEV) ## Check Python (ruff, mypy), SQL (sqlfluff), workflows; nothing is
 	@$(PYTHON) -m ruff check .
 	@$(PYTHON) -m ruff format --check .
 	@$(PYTHON) -m mypy
+	@$(BIN)/lint-imports --no-logo 2>/dev/null || $(BIN)/lint-imports
 	@$(BIN)/sqlfluff lint dbt
 	@$(BIN)/actionlint
 	@$(BIN)/zizmor --offline --quiet .github/workflows
@@ -155,7 +157,7 @@ clean: ## Remove everything generated: environments, data, logs, caches
 		pid=$$(grep -oE '[0-9]+' "$$file" 2>/dev/null | head -n 1 || true); \
 		if [ -n "$$pid" ] && kill -0 "$$pid" 2>/dev/null; then \
 			echo "Not cleaned: process $$pid of $$file still runs and would lose its files." \
-				"Run 'make down' and '$(PYTHON) -m include.warehouse stop' first." >&2; \
+				"Run 'make down' and '$(FIRN) warehouse stop' first." >&2; \
 			exit 2; \
 		fi; \
 	done
@@ -184,12 +186,14 @@ $(PYTHON): | $(filter-out uv,$(UV))
 $(RUNTIME): requirements.txt | $(PYTHON)
 	@echo "Installing the runtime environment into .venv"
 	@$(UV) pip install --quiet --python $(PYTHON) --requirements requirements.txt
+	@$(install-firn)
 	@touch $@
 
 # The development lock holds the runtime one, so both stamps are good afterwards.
 $(DEV): requirements-dev.txt requirements.txt | $(PYTHON)
 	@echo "Installing the development environment into .venv"
 	@$(UV) pip sync --quiet --python $(PYTHON) requirements-dev.txt
+	@$(install-firn)
 	@touch $(RUNTIME) $@
 
 $(SNOW): requirements-snow.txt | $(PYTHON)
@@ -197,6 +201,12 @@ $(SNOW): requirements-snow.txt | $(PYTHON)
 	@$(UV) venv --quiet --allow-existing --python $(PYTHON) .venv-snow
 	@$(UV) pip sync --quiet --python .venv-snow/bin/python requirements-snow.txt
 	@touch $@
+
+# The command `firn`, and the project where Python looks for it from any folder.
+define install-firn
+install -m 755 include/commands/firn.sh $(FIRN); \
+pwd > "$$($(PYTHON) -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/firn.pth"
+endef
 
 # Sets $python to the first interpreter that is 3.11, whatever the machine calls it. The locks are
 # resolved for 3.11 alone. Where there is a uv it looks for itself, and fetches one if need be.

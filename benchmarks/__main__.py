@@ -22,13 +22,13 @@ from benchmarks.loading import Bench, Method
 from benchmarks.monitoring import BuildError, measure
 from benchmarks.orchestration import RunError
 from benchmarks.statements import measure as measure_statements
-from include.monitoring.switch import MonitoringOffError
-from include.orchestration.local_airflow import LocalAirflowError
-from include.sample_data.tpch import SampleDataError
+from include.airflow.local import LocalAirflowError
+from include.delivery.account import create_databases
+from include.local_warehouse.errors import WarehouseError
+from include.local_warehouse.process import LocalWarehouse
+from include.project.domains import SampleDataError
+from include.project.monitoring_switch import MonitoringOffError
 from include.warehouse.connection import LOCAL_HOST, ConfigurationError, ConnectionSettings
-from include.warehouse.local.errors import WarehouseError
-from include.warehouse.local.process import LocalWarehouse
-from include.warehouse.setup import create_databases
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
 console = Console()

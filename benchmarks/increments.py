@@ -25,14 +25,18 @@ import duckdb
 import uvicorn
 from dbt.cli.main import dbtRunner
 
+from include.delivery.account import create_databases
+from include.domains.affiliate import sample as affiliate
+from include.domains.forex import sample as forex
+from include.domains.gaming import sample as gaming
+from include.domains.retail import sample as retail
+from include.domains.tpch import sample as tpch
 from include.ingestion.loader import load_source
 from include.ingestion.sources import load_domain
-from include.sample_data import affiliate, forex, gaming, retail, tpch
+from include.local_warehouse.login import SETTING, LocalLogin
+from include.local_warehouse.server import Server
+from include.local_warehouse.store import Store
 from include.warehouse.connection import REPOSITORY, ConnectionSettings, connect
-from include.warehouse.local.server import Server
-from include.warehouse.local.store import Store
-from include.warehouse.local_login import SETTING, LocalLogin
-from include.warehouse.setup import create_databases
 
 DOMAINS = ("affiliate", "forex", "gaming", "retail", "tpch")
 ROW_GROUP = 2_048

@@ -10,12 +10,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from include.domains.forex import sample as forex
 from include.ingestion.loader import load_source
 from include.ingestion.sources import load_domain
 from include.monitoring.elementary import Elementary
-from include.monitoring.switch import Switch, monitoring_switch
-from include.orchestration.manifest import MONITORING, domain_selection
-from include.sample_data import forex
+from include.project.manifest import MONITORING, domain_selection
+from include.project.monitoring_switch import Switch, monitoring_switch
 from include.warehouse.connection import REPOSITORY, ConnectionSettings
 
 DOMAIN = "forex"

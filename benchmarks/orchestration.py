@@ -15,10 +15,12 @@ from urllib.parse import quote
 
 from tenacity import Retrying, stop_after_delay, wait_fixed
 
-from include.orchestration import local_airflow, single_run
-from include.orchestration.environment import AIRFLOW_USER, airflow_environment, dbt_executable
-from include.orchestration.manifest import NO_BOUNDS, domain_selection
-from include.sample_data import tpch
+from include.airflow import local as local_airflow
+from include.airflow.environment import AIRFLOW_USER, airflow_environment
+from include.domains.tpch import sample as tpch
+from include.orchestration import single_run
+from include.project.manifest import NO_BOUNDS, domain_selection
+from include.project.paths import dbt_executable
 from include.warehouse.connection import REPOSITORY, ConnectionSettings
 
 DOMAIN, DAG = "tpch", "tpch__orders__4h"

@@ -13,8 +13,8 @@ import duckdb
 import fakesnow
 import snowflake.connector
 
-from include.warehouse.local.session import Session
-from include.warehouse.local.store import Store
+from include.local_warehouse.session import Session
+from include.local_warehouse.store import Store
 
 TEST = (
     "select count(*) as failures, count(*) != 0 as should_warn, count(*) != 0 as should_error "

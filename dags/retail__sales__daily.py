@@ -13,6 +13,7 @@ from datetime import timedelta
 import pendulum
 from airflow.sdk import DAG, Asset
 
+from include.domains.retail.tasks import deliver, sample_params
 from include.orchestration.dag_parts import (
     check_mode,
     default_args,
@@ -23,7 +24,6 @@ from include.orchestration.dag_parts import (
 from include.orchestration.dbt_tasks import dbt_task_group
 from include.orchestration.export_tasks import export
 from include.orchestration.ingestion_tasks import ingest
-from include.orchestration.retail_tasks import deliver, sample_params
 from include.orchestration.summary_tasks import summary
 
 with DAG(

@@ -35,9 +35,9 @@ for _name in filter(_is_setting, list(os.environ)):
 os.environ["FIRN_ENV_FILE"] = os.devnull
 os.environ[ALONE] = "true"
 
+from include.delivery.account import create_databases  # noqa: E402
+from include.local_warehouse.process import LocalWarehouse  # noqa: E402
 from include.warehouse.connection import ConnectionSettings, connect  # noqa: E402
-from include.warehouse.local.process import LocalWarehouse  # noqa: E402
-from include.warehouse.setup import create_databases  # noqa: E402
 from tests import campaign, forked_servers, prepared_airflow  # noqa: E402
 
 

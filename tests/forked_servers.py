@@ -15,7 +15,7 @@ import sys
 import traceback
 from dataclasses import dataclass
 
-from include.warehouse.local.process import ROOT, LocalWarehouse
+from include.local_warehouse.process import ROOT, LocalWarehouse
 
 _parent: list[subprocess.Popen[str]] = []
 
@@ -56,8 +56,8 @@ def launch(warehouse: LocalWarehouse) -> Server:
     assert stdin
     assert stdout
     order = {
-        "arguments": [str(warehouse.folder), str(warehouse.port)],
-        "environment": dict(os.environ),
+        "arguments": [f"--data={warehouse.folder}", f"--port={warehouse.port}"],
+        "environment": warehouse.environment,
         "log": str(warehouse.log),
     }
     stdin.write(json.dumps(order) + "\n")
@@ -66,7 +66,7 @@ def launch(warehouse: LocalWarehouse) -> Server:
 
 
 def _serve_and_exit(arguments: list[str], environment: dict[str, str], log: str) -> None:
-    from include.warehouse.local import serve
+    from include.local_warehouse import serve
 
     code = 1
     try:
@@ -92,7 +92,7 @@ def _serve_and_exit(arguments: list[str], environment: dict[str, str], log: str)
 
 def main() -> None:
     """One order a line on standard input, one process id a line on standard output."""
-    from include.warehouse.local import serve  # noqa: F401
+    from include.local_warehouse import serve  # noqa: F401
 
     # What has ended leaves no zombie, and memory stays shared.
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)

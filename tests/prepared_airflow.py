@@ -12,8 +12,8 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-from include.orchestration import local_airflow
-from include.orchestration.environment import airflow_home
+from include.airflow import local as local_airflow
+from include.project.paths import airflow_home
 
 PARTS = ("airflow.db", "migrated", "manifest")
 

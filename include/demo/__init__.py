@@ -1,1 +1,0 @@
-"""The pipelines on this machine, with sample data and what they answer."""

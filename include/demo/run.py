@@ -12,21 +12,22 @@ from rich.console import Console
 from rich.padding import Padding
 from rich.table import Table
 
-from include.demo.pipeline import Pipeline
+from include.airflow import local as local_airflow
+from include.airflow.environment import airflow_environment
+from include.core.errors import UserError
 from include.demo.show import Show
-from include.monitoring.switch import monitoring_switch
-from include.orchestration import local_airflow
-from include.orchestration.builds import NodeResult, builds_folder, read_run_results
-from include.orchestration.environment import airflow_environment
-from include.orchestration.local_warehouse import start_warehouse, stop_warehouse
-from include.orchestration.manifest import manifest_path, read_manifest
-from include.orchestration.project import Project
 from include.orchestration.single_run import DagRunOutcome, run_dag, start_importing
+from include.project.builds import NodeResult, builds_folder, read_run_results
+from include.project.domains import Pipeline
+from include.project.manifest import manifest_path, read_manifest
+from include.project.monitoring_switch import monitoring_switch
+from include.project.nodes import Project
 from include.warehouse.catalogue import existing
 from include.warehouse.connection import ConnectionSettings, connect
+from include.warehouse.local_process import start_warehouse, stop_warehouse
 
 
-class DemoError(RuntimeError):
+class DemoError(UserError):
     """The demo cannot run here; the message says why and what to do."""
 
 
@@ -260,7 +261,7 @@ def _print_next(console: Console, settings: ConnectionSettings, *, started: bool
         "[bold]What to try next[/]",
         "  make demo   again: only what is new is loaded and merged",
         "  make up     the warehouse and Airflow, with the DAGs on its page; make down stops them",
-        f'  .venv/bin/python -m include.warehouse sql "{query}"   while the warehouse runs',
+        f'  .venv/bin/firn sql "{query}"   while the warehouse runs',
         "  make report  the state of every pipeline, as pages that open from disk",
         "  README.md   where things are, and how to connect a Snowflake account",
         "",

@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 
-from include.orchestration.builds import NodeResult
-from include.orchestration.project import LAYERS, Project
+from include.project.builds import NodeResult
+from include.project.nodes import LAYERS, Project
 
 STAGES = {
     "wait": "Waiting for deliveries",

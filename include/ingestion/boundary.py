@@ -9,9 +9,9 @@ from contextlib import contextmanager
 
 import polars as pl
 
+from include.core.logs import event
 from include.ingestion.errors import IngestionError, RefusedError, shown
 from include.ingestion.sources import Source
-from include.logs import event
 
 _OF_A_FILE = {
     errno.EILSEQ,

@@ -35,6 +35,7 @@ from sqlalchemy.engine import URL, Engine
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
+from include.core.logs import event
 from include.ingestion.comparison import (
     DIALECTS,
     Days,
@@ -49,7 +50,6 @@ from include.ingestion.landing import Delivery, Stamp
 from include.ingestion.reading import Opened, text_chunks
 from include.ingestion.sources import DatabaseFormat, Source
 from include.ingestion.validation import parsed
-from include.logs import event
 from include.warehouse.connection import ConnectionSettings, env_file, get_settings
 
 NOTE = b"firn.extract"
@@ -341,7 +341,7 @@ def _reading(source: Source, url: URL) -> Iterator[sa.Connection]:
     if url.get_backend_name() == "sqlite" and not Path(url.database or "").is_file():
         raise IngestionError(
             f"{source.title}: there is no operational database at {url.database}: set {setting}, "
-            f"or make a sample with `python -m include.sample_data {source.domain}`."
+            f"or make a sample with `firn sample {source.domain}`."
         )
     engine = open_engine(url, source.domain)
     try:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from include.core.errors import UserError
 
-class IngestionError(RuntimeError):
+
+class IngestionError(UserError):
     """Loading cannot go on; the message says why and what to do. Running again is always safe."""
 
 

@@ -29,6 +29,7 @@ import pyarrow.parquet as pq
 from snowflake.connector.errors import Error as SnowflakeError
 from snowflake.connector.errors import OperationalError
 
+from include.core.logs import event
 from include.ingestion.boundary import reading
 from include.ingestion.comparison import (
     UNFINISHED,
@@ -64,7 +65,6 @@ from include.ingestion.raw import Accounts, Claim, Raw, as_parquet, load_table
 from include.ingestion.reading import Opened, open_file, too_many_rejected
 from include.ingestion.sources import Column, DatabaseFormat, Source
 from include.ingestion.validation import Validated, validate
-from include.logs import event
 from include.warehouse.connection import (
     ConnectionSettings,
     WarehouseUnreachableError,

@@ -22,11 +22,11 @@ from typing import TYPE_CHECKING
 from snowflake.connector.errors import Error as SnowflakeError
 from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
+from include.core.logs import event
 from include.ingestion.errors import IngestionError, shown
 from include.ingestion.landing import Delivery, discover
 from include.ingestion.raw import STAGE
 from include.ingestion.sources import Source
-from include.logs import event
 from include.warehouse.connection import ConnectionSettings, connect, get_settings
 
 if TYPE_CHECKING:

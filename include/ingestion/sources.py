@@ -21,9 +21,9 @@ from pydantic import (
 )
 
 from include.ingestion.errors import DeclarationError, shown
+from include.project.domains import FOLDER
 
-FOLDER = Path(__file__).with_name("sources")
-SCHEMA = FOLDER / "schema.json"
+SCHEMA = Path(__file__).with_name("sources.schema.json")
 
 Identifier = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,99}$")]
 TableName = Annotated[
@@ -380,13 +380,13 @@ class Domain(_Declared):
         known = ", ".join(source.name for source in self.sources)
         raise DeclarationError(
             f"Domain {self.domain} has no source {shown(name)!r}: use one of {known}, or declare "
-            f"it in {FOLDER.name}/{self.domain}.yml."
+            f"it in include/domains/{self.domain}/sources.yml."
         )
 
 
 def domains(folder: Path = FOLDER) -> list[str]:
     """The domains that have sources."""
-    return sorted(file.stem for file in folder.glob("*.yml"))
+    return sorted(file.parent.name for file in folder.glob("*/sources.yml"))
 
 
 def load_domain(name: str, folder: Path = FOLDER) -> Domain:
@@ -399,9 +399,9 @@ def load_domain(name: str, folder: Path = FOLDER) -> Domain:
         known = ", ".join(domains(folder)) or "none"
         raise DeclarationError(
             f"There is no domain {shown(name)!r}: use one of {known}, or declare it in "
-            f"{folder.name}/<domain>.yml."
+            "include/domains/<domain>/sources.yml."
         )
-    file = folder / f"{name}.yml"
+    file = folder / name / "sources.yml"
     try:
         content = yaml.load(file.read_text("utf-8"), Loader=_UniqueKeys)  # noqa: S506
     except (OSError, UnicodeDecodeError) as error:
@@ -421,7 +421,7 @@ def load_domain(name: str, folder: Path = FOLDER) -> Domain:
         raise DeclarationError("\n".join(_problems(file, content, error))) from None
     if domain.domain != name:
         raise DeclarationError(
-            f"{file}: it declares domain {domain.domain}: name the file {domain.domain}.yml."
+            f"{file}: it declares domain {domain.domain}: name the folder {domain.domain}."
         )
     filled = [source.model_copy(update={"domain": name}) for source in domain.sources]
     return domain.model_copy(update={"sources": filled})

@@ -14,9 +14,10 @@ from typing import Any
 
 import yaml
 
-from include.monitoring.switch import MonitoringOffError, Switch, monitoring_switch
-from include.orchestration.environment import airflow_environment
-from include.orchestration.manifest import MONITORING, ensure_manifest, read_manifest
+from include.core.errors import UserError
+from include.project.dbt import dbt_environment
+from include.project.manifest import MONITORING, ensure_manifest, read_manifest
+from include.project.monitoring_switch import MonitoringOffError, Switch, monitoring_switch
 from include.warehouse.catalogue import existing
 from include.warehouse.connection import REPOSITORY, ConnectionSettings, connect, get_settings
 
@@ -28,7 +29,7 @@ DAYS = 14
 _ELSEWHERE = re.compile(r"<link\b[^>]*\bhref=[\"']https?://[^>]*>")
 
 
-class ElementaryError(RuntimeError):
+class ElementaryError(UserError):
     """A program of Elementary or dbt failed; the message ends with what it said."""
 
 
@@ -78,7 +79,7 @@ class Elementary:
             ManifestError: the dbt project cannot be parsed.
         """
         if manifest is None:
-            manifest = read_manifest(ensure_manifest(airflow_environment(settings=self.settings)))
+            manifest = read_manifest(ensure_manifest(dbt_environment(self.settings)))
         sources: dict[str, list[str]] = {}
         for source in manifest["sources"].values():
             if source["freshness"]:

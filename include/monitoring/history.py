@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from include.orchestration.run_summary import FAILED, SUCCESS, WARNING, WHOLE, Layer
+from include.monitoring.run_summary import FAILED, SUCCESS, WARNING, WHOLE, Layer
 from include.warehouse import ledgers
 from include.warehouse.catalogue import databases
 from include.warehouse.connection import ConnectionSettings, connect

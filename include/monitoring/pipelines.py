@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
-from include.orchestration.environment import REPOSITORY
+from include.project.paths import REPOSITORY
 
 DAGS = REPOSITORY / "dags"
 PLATFORM = "platform"

@@ -20,21 +20,22 @@ from urllib.parse import quote
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from snowflake.connector.errors import Error as SnowflakeError
 
+from include.airflow.supervisor import how_it_is
+from include.core.errors import UserError
 from include.monitoring import view
 from include.monitoring.charts import BAR, HEIGHT, WIDTH, Line, line
 from include.monitoring.history import DAYS, History, Measured, read_history
 from include.monitoring.pipelines import Pipeline, find_pipelines
-from include.monitoring.switch import monitoring_switch
 from include.monitoring.view import Artifacts, Overview, overview
-from include.orchestration.builds import (
+from include.project.builds import (
     builds_folder,
     built_at,
     read_freshness,
     read_run_results,
 )
-from include.orchestration.environment import dbt_executable, dbt_project
-from include.orchestration.manifest import manifest_path, read_manifest
-from include.orchestration.supervisor import how_it_is
+from include.project.manifest import manifest_path, read_manifest
+from include.project.monitoring_switch import monitoring_switch
+from include.project.paths import dbt_executable, dbt_project
 from include.warehouse.connection import ConnectionSettings, WarehouseUnreachableError
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ _TEMPLATES.globals |= {
 }
 
 
-class ReportError(RuntimeError):
+class ReportError(UserError):
     """The site cannot be written; the message says why and what to do."""
 
 

@@ -14,9 +14,9 @@ from enum import IntEnum
 from include.monitoring.charts import Bar, Line, bars, line
 from include.monitoring.history import AddedColumns, Compared, History, PastRun, Refused, Rejects
 from include.monitoring.pipelines import Pipeline
-from include.orchestration.builds import NodeResult, SourceAge
-from include.orchestration.run_summary import FAILED as RUN_FAILED
-from include.orchestration.run_summary import NOT_RUN, SUCCESS, WARNING, WHOLE, Layer
+from include.monitoring.run_summary import FAILED as RUN_FAILED
+from include.monitoring.run_summary import NOT_RUN, SUCCESS, WARNING, WHOLE, Layer
+from include.project.builds import NodeResult, SourceAge
 
 _NODES = ("test ", "unit_test ", "model ", "seed ", "snapshot ")
 _KINDS = {"unit_test": "unit test"}

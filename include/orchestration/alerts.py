@@ -15,7 +15,7 @@ from threading import Event, Thread
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from include.logs import event
+from include.core.logs import event
 
 if TYPE_CHECKING:
     from airflow.providers.slack.notifications.slack_webhook import SlackWebhookNotifier
@@ -204,7 +204,7 @@ def _tell_rejected(
         if rejected
     ]
     if lines:
-        where = listed_in or f"python -m include.ingestion rejected {domain}"
+        where = listed_in or f"firn rejected {domain}"
         lines.append(f"Why: `{_plain(where)}`")
         task = context["ti"]
         title = ":large_orange_circle: *Rows rejected*"

@@ -9,9 +9,9 @@ from airflow.sdk import get_current_context, task
 from airflow.sdk.exceptions import AirflowFailException, DownstreamTasksSkipped
 from airflow.task.trigger_rule import TriggerRule
 
-from include.logs import event
-from include.orchestration.changes import TASK, Build, Scope, last_build, tables
-from include.orchestration.run_mode import RunMode, RunModeError
+from include.core.logs import event
+from include.project.changes import TASK, Build, Scope, last_build, tables
+from include.project.run_mode import RunMode, RunModeError
 
 
 def look_for_changes(scope: Scope, follow: Collection[str]) -> Any:

@@ -11,8 +11,8 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from include.orchestration.alerts import budget_near
 from include.orchestration.dbt_tasks import dbt_task_group
-from include.orchestration.environment import target
-from include.orchestration.manifest import manifest_path, read_manifest
+from include.project.manifest import manifest_path, read_manifest
+from include.project.paths import target
 
 DOMAIN = "platform"
 

@@ -13,10 +13,10 @@ from airflow.sdk.definitions.deadline import DeadlineAlert, DeadlineReference
 from airflow.sdk.exceptions import AirflowFailException
 from airflow.task.trigger_rule import TriggerRule
 
-from include.logs import hide_secrets_in_tasks
+from include.airflow.environment import is_headless
+from include.core.logs import hide_secrets_in_tasks
 from include.orchestration.alerts import run_failed, run_is_late, run_succeeded, task_failed
-from include.orchestration.environment import is_headless
-from include.orchestration.run_mode import (
+from include.project.run_mode import (
     END,
     FULL_REFRESH,
     PATTERN,

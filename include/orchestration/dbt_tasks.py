@@ -24,21 +24,18 @@ from cosmos.constants import (
     TestBehavior,
 )
 
-from include.orchestration.builds import (
+from include.airflow.environment import is_headless
+from include.orchestration.change_tasks import look_for_changes
+from include.orchestration.rejected_rows import lists_rejected_rows, tell_rejected
+from include.orchestration.watcher import DbtBuildOperator, DbtFreshnessOperator, DbtNodeSensor
+from include.project.builds import (
     builds_folder,
     keep_and_tell,
     keep_and_tell_freshness,
     tell_run_results,
 )
-from include.orchestration.change_tasks import look_for_changes
-from include.orchestration.changes import Scope
-from include.orchestration.environment import (
-    dbt_executable,
-    dbt_project,
-    is_headless,
-    target,
-)
-from include.orchestration.manifest import (
+from include.project.changes import Scope
+from include.project.manifest import (
     MONITORING,
     NO_BOUNDS,
     domain_selection,
@@ -47,9 +44,8 @@ from include.orchestration.manifest import (
     read_manifest,
     tests_by_owner,
 )
-from include.orchestration.rejected_rows import lists_rejected_rows, tell_rejected
-from include.orchestration.run_mode import END, FULL_REFRESH, START
-from include.orchestration.watcher import DbtBuildOperator, DbtFreshnessOperator, DbtNodeSensor
+from include.project.paths import dbt_executable, dbt_project, target
+from include.project.run_mode import END, FULL_REFRESH, START
 
 if TYPE_CHECKING:
     from cosmos.dbt.graph import DbtNode

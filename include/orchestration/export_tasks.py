@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import task
 from airflow.task.trigger_rule import TriggerRule
 
-from include.logs import event
+from include.core.logs import event
 
 if TYPE_CHECKING:
     from include.warehouse.export import Relation
@@ -23,7 +23,7 @@ def export(domain: str) -> list[dict[str, Any]]:
     Below `$FIRN_EXPORTS`: `bronze/<table>/`, `silver/<table>/`, `gold/<table>/`. Readers find the
     files of before until the new ones are complete.
     """
-    from include.orchestration.manifest import manifest_path, read_manifest
+    from include.project.manifest import manifest_path, read_manifest
     from include.warehouse.export import export as export_relations
 
     relations = domain_relations(domain, read_manifest(manifest_path()))
@@ -41,7 +41,7 @@ def export(domain: str) -> list[dict[str, Any]]:
 
 def domain_relations(domain: str, manifest: Mapping[str, Any]) -> list[Relation]:
     """Sources are bronze, staging and intermediate models silver, marts gold."""
-    from include.orchestration.project import Project
+    from include.project.nodes import Project
     from include.warehouse.export import Relation
 
     project = Project.read(manifest, domain)

@@ -10,9 +10,9 @@ from airflow.sdk import TaskGroup, get_current_context, task
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 from airflow.task.trigger_rule import TriggerRule
 
-from include.logs import event
-from include.orchestration.environment import is_headless
-from include.orchestration.run_mode import END, FULL_REFRESH, START, RunMode, RunModeError
+from include.airflow.environment import is_headless
+from include.core.logs import event
+from include.project.run_mode import END, FULL_REFRESH, START, RunMode, RunModeError
 
 ACTIVE = ["queued", "running"]
 GROUP = "follow_up"
@@ -91,7 +91,7 @@ def is_up_to_date(domain: str, dag_id: str) -> bool:
     Raises:
         WarehouseUnreachableError: the warehouse takes no connection.
     """
-    from include.orchestration.changes import last_build
+    from include.project.changes import last_build
     from include.warehouse.connection import connect, get_settings
 
     settings = get_settings()

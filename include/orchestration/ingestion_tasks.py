@@ -18,11 +18,11 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 from airflow.task.trigger_rule import TriggerRule
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
+from include.airflow.environment import is_headless
+from include.core.logs import event
 from include.ingestion.sources import DatabaseFormat, Source, load_domain
-from include.logs import event
 from include.orchestration.alerts import rows_rejected, source_differs
-from include.orchestration.environment import is_headless
-from include.orchestration.run_mode import RunMode, RunModeError
+from include.project.run_mode import RunMode, RunModeError
 
 if TYPE_CHECKING:
     from airflow.sdk import Context

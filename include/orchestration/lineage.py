@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from openlineage.client.transport.http import HttpConfig, HttpTransport
 
-from include.logs import event
-from include.orchestration.environment import airflow_home
+from include.core.logs import event
+from include.project.paths import airflow_home
 
 if TYPE_CHECKING:
     from openlineage.client.client import Event

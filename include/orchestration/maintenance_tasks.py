@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import Param, get_current_context, task
 
-from include.logs import event
+from include.core.logs import event
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from include.maintenance.tables import Removed
+    from include.retention.tables import Removed
 
 DRY_RUN = "dry_run"
 
@@ -32,7 +32,7 @@ def maintenance_params() -> dict[str, Param]:
 @task
 def clear_tables() -> list[dict[str, Any]]:
     """Delete old rows of loads, runs, rejected rows and Elementary's results; how many went."""
-    from include.maintenance.run import clear_tables
+    from include.retention.run import clear_tables
 
     return _told(clear_tables(dry_run=_is_dry_run()))
 
@@ -40,7 +40,7 @@ def clear_tables() -> list[dict[str, Any]]:
 @task
 def clear_stage() -> list[dict[str, Any]]:
     """Remove staged files and load tables of abandoned attempts; how many went."""
-    from include.maintenance.run import clear_stage
+    from include.retention.run import clear_stage
 
     return _told(clear_stage(dry_run=_is_dry_run()))
 
@@ -48,7 +48,7 @@ def clear_stage() -> list[dict[str, Any]]:
 @task
 def clear_files() -> list[dict[str, Any]]:
     """Delete archived deliveries, leftovers and logs that are old; how many went."""
-    from include.maintenance.run import clear_files
+    from include.retention.run import clear_files
 
     return _told(clear_files(dry_run=_is_dry_run()))
 

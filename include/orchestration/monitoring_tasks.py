@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 def _elementary() -> Elementary:
     """Elementary, or the task is skipped because it is off."""
     from include.monitoring.elementary import Elementary
-    from include.monitoring.switch import MonitoringOffError
+    from include.project.monitoring_switch import MonitoringOffError
 
     try:
         return Elementary()
@@ -44,7 +44,7 @@ def watch() -> list[str]:
 
     Gives the tables that are not watched, because they are not there yet.
     """
-    from include.orchestration.manifest import manifest_path, read_manifest
+    from include.project.manifest import manifest_path, read_manifest
 
     return _elementary().watch(read_manifest(manifest_path()))
 

@@ -33,10 +33,11 @@ from typing import TYPE_CHECKING, Any, TextIO, cast
 
 import psutil  # type: ignore[import-untyped]
 
-from include.logs import hide_secrets_in_process
-from include.orchestration.builds import PRODUCER, BuildLog, NodeResult, builds_folder
-from include.orchestration.environment import PRELOADED, REPOSITORY, firn_home
-from include.orchestration.manifest import parse_arguments, parse_folder, parsed_fingerprint
+from include.airflow.environment import PRELOADED
+from include.core.logs import hide_secrets_in_process
+from include.project.builds import PRODUCER, BuildLog, NodeResult, builds_folder
+from include.project.manifest import parse_arguments, parse_folder, parsed_fingerprint
+from include.project.paths import REPOSITORY, firn_home
 
 if TYPE_CHECKING:
     from airflow.sdk import DAG
@@ -291,7 +292,7 @@ IMPORTED = (
     "include.orchestration.dbt_tasks",
     "include.orchestration.ingestion_tasks",
     PRELOADED,
-    "include.orchestration.run_summary",
+    "include.monitoring.run_summary",
 )
 
 

@@ -24,12 +24,12 @@ def summary(domain: str) -> list[dict[str, Any]]:
     Args:
         domain: the domain.
     """
-    from include.orchestration.builds import builds_folder, built_at, read_run_results
-    from include.orchestration.changes import TASK as CHANGES
-    from include.orchestration.changes import Scope
-    from include.orchestration.manifest import manifest_path, read_manifest
-    from include.orchestration.project import Project
-    from include.orchestration.run_summary import EXPORT, Run, summarize, text
+    from include.monitoring.run_summary import EXPORT, Run, summarize, text
+    from include.project.builds import builds_folder, built_at, read_run_results
+    from include.project.changes import TASK as CHANGES
+    from include.project.changes import Scope
+    from include.project.manifest import manifest_path, read_manifest
+    from include.project.nodes import Project
 
     context = get_current_context()
     dag_run = context["dag_run"]

@@ -16,6 +16,8 @@ from tempfile import NamedTemporaryFile
 import fastexcel
 import polars as pl
 
+from include.core.errors import UserError
+
 PURCHASES, SPINS = "Purchases", "Spins Hourly"
 COLUMNS = {
     PURCHASES: ("timestamp", "user_id", "revenue", "transaction_id"),
@@ -47,7 +49,7 @@ _AMOUNT = r"^[^=]*=\s*([+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+))\s*$"
 _SHOWN = 40  # characters of a cell or a name in a message
 
 
-class WorkbookError(ValueError):
+class WorkbookError(UserError):
     """The workbook cannot be used; the message says what, where and what to do."""
 
 

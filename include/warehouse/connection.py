@@ -21,10 +21,11 @@ from pydantic import BeforeValidator, Field, SecretStr, StringConstraints, Valid
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from snowflake.connector import SnowflakeConnection
 
-from include.variables import REPOSITORY as REPOSITORY
-from include.variables import env_file as env_file
-from include.warehouse.local_login import SETTING as PASSWORD_SETTING
-from include.warehouse.local_login import LocalLogin, LocalLoginError
+from include.core.errors import SettingError, UserError
+from include.core.variables import REPOSITORY as REPOSITORY
+from include.core.variables import env_file as env_file
+from include.local_warehouse.login import SETTING as PASSWORD_SETTING
+from include.local_warehouse.login import LocalLogin, LocalLoginError
 
 APPLICATION = "firn"
 LOCAL_HOST = "127.0.0.1"
@@ -55,7 +56,7 @@ _EXPECTED = {
 }
 
 
-class ConfigurationError(ValueError):
+class ConfigurationError(SettingError):
     """The settings cannot be used.
 
     Attributes:
@@ -67,7 +68,7 @@ class ConfigurationError(ValueError):
         self.problems = problems
 
 
-class WarehouseUnreachableError(ConnectionError):
+class WarehouseUnreachableError(UserError, ConnectionError):
     """The warehouse took no connection; the message says where and what to do."""
 
 
@@ -473,7 +474,7 @@ def _require_local_server(port: int) -> None:
     if not local_server_answers(port):
         raise WarehouseUnreachableError(
             f"The local warehouse does not answer on {LOCAL_HOST}:{port}: start it with "
-            "`python -m include.warehouse start` (or everything with `make up`), "
+            "`firn warehouse start` (or everything with `make up`), "
             "or set FIRN_LOCAL_PORT if it runs on another port."
         )
 
@@ -489,7 +490,7 @@ def _refusal(settings: ConnectionSettings, error: Exception) -> str:
     if settings.is_local:
         return (
             f"What answers on {LOCAL_HOST}:{settings.port} is not a working local warehouse "
-            f"({reason}): look at `python -m include.warehouse status`."
+            f"({reason}): look at `firn warehouse status`."
         )
     return (
         f"Snowflake account {settings.snowflake_account} refused user {settings.snowflake_user} "

@@ -26,7 +26,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from snowflake.connector.constants import FIELD_ID_TO_NAME
 from snowflake.connector.errors import Error as SnowflakeError
 
-from include.logs import event
+from include.core.errors import UserError
+from include.core.logs import event
 from include.warehouse.connection import (
     REPOSITORY,
     ConnectionSettings,
@@ -47,7 +48,7 @@ VERSIONS = ".versions"
 ABANDONED_SECONDS = 24 * 3600
 
 
-class ExportError(RuntimeError):
+class ExportError(UserError):
     """Tables cannot be exported; the message says why and what to do."""
 
 

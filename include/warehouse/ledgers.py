@@ -136,7 +136,7 @@ BUILDS = Ledger(
         # Database and prefix of the schemas.
         "place": "varchar not null",
         "domain": "varchar not null",
-        # What it was made of, and what it made; see `include.orchestration.changes`.
+        # What it was made of, and what it made; see `include.project.changes`.
         "code": "varchar not null",
         "loads": "varchar not null",
         "tables": "varchar not null",

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from include.orchestration.environment import airflow_environment
-from include.orchestration.manifest import ensure_manifest, read_manifest
+from include.airflow.environment import airflow_environment
+from include.project.manifest import ensure_manifest, read_manifest
 from include.warehouse.connection import ConnectionSettings
 
 Parsed = dict[str, Any]

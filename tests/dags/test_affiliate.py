@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from include.airflow.environment import airflow_environment
 from include.ingestion.sources import load_domain
-from include.orchestration.environment import REPOSITORY, airflow_environment
+from include.project.paths import REPOSITORY
 from include.warehouse.connection import ConnectionSettings
 
 if TYPE_CHECKING:
@@ -182,7 +183,7 @@ def test_one_more_declared_source_has_a_raw_table(
 
     def load(*arguments: str) -> str:
         done = subprocess.run(
-            [sys.executable, "-m", "include.ingestion", "load", "affiliate", *arguments],
+            [sys.executable, "-m", "include.commands", "load", "affiliate", *arguments],
             cwd=with_bonus,
             env=warehouse.environment()
             | {"FIRN_LANDING": str(landing), "PYTHONPATH": str(with_bonus)},

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from include.deployment.pipelines import TAGS
-from include.orchestration.environment import REPOSITORY
+from include.delivery.deployment.pipelines import TAGS
 from include.orchestration.rejected_rows import lists_rejected_rows
+from include.project.paths import REPOSITORY
 
 FILES = sorted(path for path in (REPOSITORY / "dags").glob("*.py"))
 

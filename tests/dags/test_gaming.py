@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from include.orchestration.manifest import tests_by_owner as owners_of_tests
+from include.project.manifest import tests_by_owner as owners_of_tests
 
 PURCHASES, ACTIVITY = "gaming__purchases__5min", "gaming__user_activity__hourly"
 

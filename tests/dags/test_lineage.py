@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from include.orchestration.manifest import tests_by_owner as owners_of_tests
+from include.project.manifest import tests_by_owner as owners_of_tests
 
 DAG = "tpch__orders__4h"
 

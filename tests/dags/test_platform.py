@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from include.orchestration.environment import airflow_environment
-from include.orchestration.manifest import ensure_manifest, read_manifest
+from include.airflow.environment import airflow_environment
+from include.project.manifest import ensure_manifest, read_manifest
 from include.warehouse.connection import ConnectionSettings
 
 DAG = "platform__cost__daily"

@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from include.orchestration.builds import NodeResult
-from include.orchestration.environment import airflow_environment
-from include.orchestration.local_warehouse import start_warehouse, stop_warehouse
+from include.airflow.environment import airflow_environment
+from include.local_warehouse.history import history_file
 from include.orchestration.single_run import DagRunOutcome, run_dag
+from include.project.builds import NodeResult
 from include.warehouse.connection import ConnectionSettings, connect
-from include.warehouse.local.history import history_file
+from include.warehouse.local_process import start_warehouse, stop_warehouse
 from tests.conftest import free_port
 from tests.e2e.statement_budgets import BUDGETS
 from tests.prepared_airflow import prepare

@@ -13,8 +13,9 @@ from typing import Any
 from urllib.parse import quote
 
 from benchmarks.orchestration import call
-from include.orchestration import local_airflow
-from include.orchestration.environment import AIRFLOW_USER, REPOSITORY
+from include.airflow import local as local_airflow
+from include.airflow.environment import AIRFLOW_USER
+from include.project.paths import REPOSITORY
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ def _orchestration(command: str, variables: Mapping[str, str]) -> subprocess.Com
     settings = {name: text for name, text in variables.items() if name.startswith("FIRN_")}
     settings.pop("FIRN_HEADLESS", None)
     return subprocess.run(
-        [sys.executable, "-m", "include.orchestration", command],
+        [sys.executable, "-m", "include.commands", command],
         cwd=REPOSITORY,
         env=os.environ | settings,
         capture_output=True,

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from tenacity import Retrying, stop_after_delay, wait_fixed
 
-from include.sample_data import affiliate
+from include.domains.affiliate import sample as affiliate
 from tests.e2e.airflow import Prepared, prepared
 from tests.e2e.scheduler import Scheduler, scheduler
 

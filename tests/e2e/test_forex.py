@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
+from include.domains.forex import sample as forex
 from include.ingestion.sources import load_domain
-from include.orchestration.builds import NodeResult, builds_folder, read_run_results
 from include.orchestration.single_run import DagRunOutcome
-from include.sample_data import forex
+from include.project.builds import NodeResult, builds_folder, read_run_results
 from tests.e2e.airflow import Prepared, prepared
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]

@@ -14,13 +14,13 @@ import pytest
 from sqlalchemy.engine import Engine
 from tenacity import Retrying, stop_after_delay, wait_fixed
 
+from include.airflow.environment import SLACK
+from include.domains.gaming import sample as gaming
 from include.ingestion.database import database_url, open_engine
 from include.ingestion.loader import load_source
 from include.ingestion.sources import load_domain
-from include.orchestration.builds import builds_folder, read_run_results
-from include.orchestration.environment import SLACK
 from include.orchestration.single_run import DagRunOutcome
-from include.sample_data import gaming
+from include.project.builds import builds_folder, read_run_results
 from tests.e2e.airflow import Prepared, prepared
 from tests.e2e.scheduler import Scheduler, scheduler
 from tests.slack import PROXIES, Slack, serving

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
+from include.domains.forex import sample as forex
 from include.ingestion.loader import load_source
 from include.ingestion.sources import load_domain
-from include.orchestration.environment import dbt_executable, dbt_project
 from include.orchestration.single_run import DagRunOutcome
-from include.sample_data import forex
+from include.project.paths import dbt_executable, dbt_project
 from tests.e2e.airflow import Prepared, prepared
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]

@@ -16,10 +16,10 @@ from pathlib import Path
 
 import pytest
 
-from include.maintenance.run import clear_tables
-from include.maintenance.tables import ELEMENTARY
-from include.orchestration.environment import SLACK
-from include.sample_data import forex
+from include.airflow.environment import SLACK
+from include.domains.forex import sample as forex
+from include.retention.run import clear_tables
+from include.retention.tables import ELEMENTARY
 from include.warehouse import ledgers
 from tests.e2e.airflow import Prepared, prepared
 from tests.slack import PROXIES, Slack, serving

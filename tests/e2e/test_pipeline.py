@@ -13,10 +13,10 @@ import duckdb
 import pytest
 from tenacity import Retrying, stop_after_delay, wait_fixed
 
-from include.orchestration.builds import NodeResult, builds_folder, read_run_results
-from include.orchestration.local_warehouse import start_warehouse, stop_warehouse
+from include.domains.tpch import sample as tpch
 from include.orchestration.single_run import DagRunOutcome
-from include.sample_data import tpch
+from include.project.builds import NodeResult, builds_folder, read_run_results
+from include.warehouse.local_process import start_warehouse, stop_warehouse
 from tests.e2e.airflow import Prepared, prepared
 from tests.e2e.scheduler import Scheduler, scheduler
 

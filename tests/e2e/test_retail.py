@@ -14,8 +14,8 @@ from typing import Any
 import duckdb
 import pytest
 
+from include.domains.retail import sample as retail
 from include.orchestration.single_run import DagRunOutcome
-from include.sample_data import retail
 from tests.e2e.airflow import Prepared, prepared
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 from dbt.cli.main import dbtRunner
 
-from include.demo.pipeline import Pipeline
-from include.orchestration.manifest import LAYERS, domain_selection
+from include.project.domains import Pipeline
+from include.project.manifest import LAYERS, domain_selection
 from tests.conftest import Warehouse, free_port, start_warehouse
 
 if TYPE_CHECKING:

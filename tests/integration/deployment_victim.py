@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from include.deployment import run
-from include.deployment.dbt import Dbt
-from include.deployment.errors import DeploymentError
-from include.deployment.records import Book
+from include.delivery.deployment import run
+from include.delivery.deployment.dbt import Dbt
+from include.delivery.deployment.errors import DeploymentError
+from include.delivery.deployment.records import Book
 from include.warehouse.connection import connect, get_settings
 from tests.integration import small_project
 

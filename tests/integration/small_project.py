@@ -10,7 +10,7 @@ from pathlib import Path
 
 from dbt.cli.main import dbtRunner
 
-from include.deployment import dbt as deployment_dbt
+from include.delivery.deployment import dbt as deployment_dbt
 
 PARSED = "partial_parse.msgpack"
 FIRN = Path(__file__).parents[2] / "dbt"

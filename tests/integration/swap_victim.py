@@ -14,9 +14,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from include.warehouse.local.rules import account, metadata
-from include.warehouse.local.session import Session
-from include.warehouse.local.store import Store
+from include.local_warehouse.rules import account, metadata
+from include.local_warehouse.session import Session
+from include.local_warehouse.store import Store
 
 STATEMENTS = {
     "swap": "alter database A swap with B",

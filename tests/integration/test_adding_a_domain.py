@@ -99,5 +99,5 @@ def test_the_page_tells_all_there_is_to_do(copy: Path) -> None:
                     assert any(line in one for one in words(said)), f"{line!r} is not in:\n{said}"
                     expected += 1
     finally:
-        run(".venv/bin/python -m include.warehouse stop")
+        run(".venv/bin/firn warehouse stop")
     assert expected >= 5

@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
+from include.airflow.environment import SLACK, airflow_environment
 from include.ingestion.comparison import Comparison, Difference, Scope
 from include.orchestration import alerts
 from include.orchestration.alerts import HeldBackMixin, error_line, rows_rejected, run_is_late
-from include.orchestration.environment import SLACK, airflow_environment
 from include.orchestration.single_run import DagRunOutcome, run_dag
 from include.orchestration.watcher import HeldBackError
 from include.warehouse.connection import ConnectionSettings
@@ -96,7 +96,7 @@ def test_rejected_rows_are_counted_and_not_shown(slack: Slack) -> None:
     assert slack.texts == [
         ":large_orange_circle: *Rows rejected*: sales__orders__1h\n"
         "sales.orders: 3 of 1,000 rows\n"
-        "Why: `python -m include.ingestion rejected sales`\n"
+        "Why: `firn rejected sales`\n"
         "Run: manual__1, <http://airflow.example/log|Log>"
     ]
     rows_rejected({"ti": Task()}, "sales", {"orders": (0, 1000)})

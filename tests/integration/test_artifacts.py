@@ -7,11 +7,11 @@ from email.utils import parsedate_to_datetime
 
 import pytest
 
-from include.deployment import artifacts
-from include.deployment.artifacts import ArtifactsError, fetch, known, remove, store
-from include.deployment.databases import Build
-from include.maintenance import artifacts as maintenance
-from include.maintenance.artifacts import remove_artifacts
+from include.delivery.deployment import artifacts
+from include.delivery.deployment.artifacts import ArtifactsError, fetch, known, remove, store
+from include.delivery.deployment.databases import Build
+from include.retention import artifacts as maintenance
+from include.retention.artifacts import remove_artifacts
 from include.warehouse.connection import connect
 
 pytestmark = pytest.mark.integration

@@ -9,7 +9,7 @@ from uuid import uuid4
 import pytest
 from snowflake.connector.cursor import SnowflakeCursor
 
-from include.orchestration.changes import Scope, built, last_build, record
+from include.project.changes import Scope, built, last_build, record
 from include.warehouse import ledgers
 from include.warehouse.connection import ConnectionSettings
 from tests.conftest import Warehouse

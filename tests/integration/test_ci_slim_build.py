@@ -17,13 +17,17 @@ from typing import Any
 
 import pytest
 
-from include.ci import schemas, text
-from include.ci.rehearsal import build_production, plan_rehearsal, rehearsal_settings
-from include.ci.slim import RELATIONS, Outcome, Plan, Rows, slim_build
-from include.ci.state import ANCESTORS, Base, commit_of, find_base
+from include.delivery.pull_requests import schemas, text
+from include.delivery.pull_requests.rehearsal import (
+    build_production,
+    plan_rehearsal,
+    rehearsal_settings,
+)
+from include.delivery.pull_requests.slim import RELATIONS, Outcome, Plan, Rows, slim_build
+from include.delivery.pull_requests.state import ANCESTORS, Base, commit_of, find_base
+from include.domains.retail import sample as retail
 from include.ingestion.loader import load_source
 from include.ingestion.sources import load_domain
-from include.sample_data import retail
 from include.warehouse.connection import REPOSITORY, ConnectionSettings, connect
 from tests.conftest import Warehouse, start_warehouse
 

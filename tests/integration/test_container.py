@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
-from include.orchestration import container
+from include.airflow import container
 from include.warehouse.connection import REPOSITORY
 from tests.conftest import free_port
 from tests.integration.postgres import postgres

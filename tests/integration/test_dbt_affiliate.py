@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from include.demo import affiliate as affiliate_demo
+from include.domains.affiliate import demo as affiliate_demo
 from include.ingestion.loader import FileResult, load_source
 from include.ingestion.sources import load_domain
 from tests import campaign

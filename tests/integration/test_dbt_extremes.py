@@ -16,7 +16,7 @@ import pytest
 
 from include.ingestion.raw import METADATA, Raw, quoted, sql_type
 from include.ingestion.sources import Column, Source, load_domain
-from include.orchestration.manifest import domain_selection
+from include.project.manifest import domain_selection
 from tests import campaign
 from tests.conftest import start_warehouse
 from tests.integration.dbt_runs import DbtRuns, Outcome, dbt_runs

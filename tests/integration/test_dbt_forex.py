@@ -17,11 +17,11 @@ from typing import Any
 import polars as pl
 import pytest
 
-from include.demo import forex as forex_demo
+from include.domains.forex import demo as forex_demo
+from include.domains.forex import sample as forex
 from include.ingestion.loader import FileResult, load_source
 from include.ingestion.sources import load_domain
 from include.orchestration.rejected_rows import count_rejected
-from include.sample_data import forex
 from tests import campaign
 from tests.integration.dbt_runs import Beginning, DbtRuns, Outcome, begin
 

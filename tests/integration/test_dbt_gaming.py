@@ -23,12 +23,12 @@ import sqlalchemy as sa
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
-from include.demo import gaming as gaming_demo
+from include.domains.gaming import demo as gaming_demo
+from include.domains.gaming.sample import PURCHASES, SAMPLE, SPINS
 from include.ingestion.database import Span
 from include.ingestion.loader import load_source, prepare_sources
 from include.ingestion.sources import load_domain
 from include.orchestration.rejected_rows import count_rejected
-from include.sample_data.gaming import PURCHASES, SAMPLE, SPINS
 from tests import campaign
 from tests.conftest import Warehouse, start_warehouse
 from tests.integration.dbt_runs import DbtRuns, Outcome, dbt_runs

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 import pytest
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
+from include.airflow.environment import SLACK
 from include.monitoring.budget import current_month
 from include.orchestration import cost_tasks
 from include.orchestration.alerts import error_line
-from include.orchestration.environment import SLACK
 from tests.integration.dbt_runs import Beginning, DbtRuns, Outcome, begin
 from tests.slack import PROXIES, serving
 

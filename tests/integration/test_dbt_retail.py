@@ -21,11 +21,11 @@ import polars as pl
 import pyarrow.parquet as pq
 import pytest
 
-from include.demo import retail as retail_demo
+from include.domains.retail import demo as retail_demo
+from include.domains.retail import sample as retail
 from include.ingestion.loader import load_source
 from include.ingestion.sources import load_domain
 from include.orchestration.export_tasks import domain_relations
-from include.sample_data import retail
 from include.warehouse.export import Exported, export
 from tests.integration.dbt_runs import Beginning, DbtRuns, Outcome, Row, begin, layers_of
 

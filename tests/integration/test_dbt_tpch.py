@@ -15,8 +15,8 @@ from statistics import NormalDist
 
 import pytest
 
-from include.demo import tpch as tpch_demo
-from include.sample_data import tpch
+from include.domains.tpch import demo as tpch_demo
+from include.domains.tpch import sample as tpch
 from tests.integration.dbt_runs import Beginning, DbtRuns, Outcome, begin, layers_of
 from tests.integration.tpch_project import FACTS, Project, written
 

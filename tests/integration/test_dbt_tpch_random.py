@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from include.sample_data import tpch
+from include.domains.tpch import sample as tpch
 from tests import campaign
 from tests.integration import tpch_project
 from tests.integration.tpch_project import FACTS, Project, written

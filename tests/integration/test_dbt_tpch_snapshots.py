@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from include.sample_data import tpch
+from include.domains.tpch import sample as tpch
 from tests.integration import tpch_project
 from tests.integration.dbt_runs import Row
 from tests.integration.tpch_project import Project

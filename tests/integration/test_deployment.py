@@ -16,15 +16,15 @@ import pytest
 import typer.testing
 from tenacity import Retrying, stop_after_delay, wait_fixed
 
-from include.deployment import __main__ as commands
-from include.deployment import artifacts, checks, databases, records, run
-from include.deployment.dbt import Dbt, plan
-from include.deployment.errors import DeploymentError
-from include.deployment.exchange import exchange, left_behind
-from include.deployment.records import Book
-from include.deployment.run import Wanted, deploy, roll_back
+from include.commands.firn import app
+from include.delivery.account import grants_of_database
+from include.delivery.deployment import artifacts, checks, databases, records, run
+from include.delivery.deployment.dbt import Dbt, plan
+from include.delivery.deployment.errors import DeploymentError
+from include.delivery.deployment.exchange import exchange, left_behind
+from include.delivery.deployment.records import Book
+from include.delivery.deployment.run import Wanted, deploy, roll_back
 from include.warehouse.connection import ConnectionSettings
-from include.warehouse.setup import grants_of_database
 from tests import campaign
 from tests.conftest import start_warehouse
 from tests.integration import small_project
@@ -519,9 +519,9 @@ def test_the_commands(sql):
     sql(ROW.format(79))
 
     def command(*arguments):
-        return typer.testing.CliRunner().invoke(commands.app, arguments)
+        return typer.testing.CliRunner().invoke(app, arguments)
 
-    status = command("status")
+    status = command("deployment", "status")
     assert status.exit_code == 0
     assert f"ANALYTICS: built from {SHAS[1]}" in status.stdout
     assert f"ANALYTICS_STAGING: built from {SHAS[0]}" in status.stdout

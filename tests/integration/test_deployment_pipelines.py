@@ -17,16 +17,16 @@ import typer
 from rich.console import Console
 from tenacity import Retrying, stop_after_delay, wait_fixed
 
-from include.deployment import __main__ as commands
-from include.deployment import checks, databases, pipelines
-from include.deployment.dbt import Dbt
-from include.deployment.errors import DeploymentError
-from include.deployment.pipelines import Pipelines
-from include.deployment.records import Book
-from include.deployment.run import Wanted, deploy, roll_back
-from include.deployment.settings import DeploymentSettings
-from include.orchestration.environment import airflow_environment
-from include.variables import REPOSITORY
+from include.airflow.environment import airflow_environment
+from include.commands import deployment as commands
+from include.core.variables import REPOSITORY
+from include.delivery.deployment import checks, databases, pipelines
+from include.delivery.deployment.dbt import Dbt
+from include.delivery.deployment.errors import DeploymentError
+from include.delivery.deployment.pipelines import Pipelines
+from include.delivery.deployment.records import Book
+from include.delivery.deployment.run import Wanted, deploy, roll_back
+from include.delivery.deployment.settings import DeploymentSettings
 from include.warehouse.connection import ConnectionSettings
 from tests.conftest import free_port, start_warehouse
 from tests.integration import small_project
@@ -250,7 +250,7 @@ def test_one_that_lost_the_lock_leaves_resuming_to_the_other(settings, airflow):
 def test_what_a_killed_one_left_paused(settings, airflow, monkeypatch, capsys):
     program = (
         "import os, signal\n"
-        "from include.deployment import pipelines, records, settings\n"
+        "from include.delivery.deployment import pipelines, records, settings\n"
         "from include.warehouse.connection import get_settings\n"
         "book = records.Book(get_settings())\n"
         "with book.alone():\n"

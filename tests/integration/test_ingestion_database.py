@@ -18,8 +18,9 @@ from snowflake.connector.errors import ProgrammingError
 from sqlalchemy.engine import URL
 from typer.testing import CliRunner
 
+from include.commands.firn import app
+from include.domains.gaming import sample as gaming
 from include.ingestion import database as extraction
-from include.ingestion.__main__ import app
 from include.ingestion.comparison import UNFINISHED, Comparison
 from include.ingestion.database import Span
 from include.ingestion.errors import IngestionError
@@ -27,7 +28,6 @@ from include.ingestion.landing import Delivery
 from include.ingestion.loader import STEPS, FileResult, SourceResult, load_source
 from include.ingestion.raw import COMPARISONS, LOADS, Raw
 from include.ingestion.sources import Column, DatabaseFormat, Source
-from include.sample_data import gaming
 
 if TYPE_CHECKING:
     from tests.conftest import Warehouse

@@ -19,8 +19,8 @@ import pytest
 from pydantic import ValidationError
 from typer.testing import CliRunner
 
+from include.commands.firn import app
 from include.ingestion import pickup
-from include.ingestion.__main__ import app
 from include.ingestion.errors import IngestionError, MissingDeliveryError
 from include.ingestion.landing import discover
 from include.ingestion.loader import (
@@ -34,7 +34,7 @@ from include.ingestion.loader import (
 )
 from include.ingestion.pickup import Taken, is_in_stage, take_from_stage, wait_for
 from include.ingestion.raw import LOADS, REJECTED_ROWS
-from include.ingestion.sources import FOLDER, Checks, Column, ParquetFormat, Source
+from include.ingestion.sources import SCHEMA, Checks, Column, ParquetFormat, Source
 from include.warehouse.connection import REPOSITORY, WarehouseUnreachableError
 from tests import damaged_files
 
@@ -847,7 +847,7 @@ def test_the_command_loads_lists_shows_rejects_and_takes_them_back(declared: Pat
     good = "1,,18-07-2023,P1,Book,,Two Hundred,Fifteen,Zoë,O'Brien,,,Switzerland,Zürich\n"
     (declared / "one.csv").write_text(FOREX + good + good.replace("1,", ",", 1), "utf-8")
     (declared / "two.csv").write_text(FOREX + '2,"open\n', "utf-8")
-    listed = run(app, ["list"])
+    listed = run(app, ["sources"])
     assert "forex.customer_transactions" in listed.output
     loaded = run(app, ["load", "forex"])
     assert loaded.exit_code == 1, loaded.output
@@ -874,7 +874,7 @@ def test_the_command_loads_lists_shows_rejects_and_takes_them_back(declared: Pat
         (["load", "../x"], "There is no domain '../x'"),
         (["load", "forex", "nope"], "Domain forex has no source 'nope': use one of customer"),
         (["rejected", "forex", "x'; drop table y"], "has no source"),
-        (["list", "nope"], "There is no domain"),
+        (["sources", "nope"], "There is no domain"),
     ],
 )
 def test_the_command_answers_a_wrong_name_with_the_right_ones(
@@ -887,4 +887,4 @@ def test_the_command_answers_a_wrong_name_with_the_right_ones(
 
 def test_the_command_prints_the_schema(declared: Path) -> None:
     result = CliRunner().invoke(app, ["schema"])
-    assert result.output == (FOLDER / "schema.json").read_text()
+    assert result.output == SCHEMA.read_text()

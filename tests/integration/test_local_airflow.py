@@ -23,15 +23,15 @@ import pytest
 from rich.console import Console
 from tenacity import Retrying, stop_after_delay, wait_fixed
 
-from include.monitoring.site import build_report
-from include.orchestration import local_airflow
-from include.orchestration.environment import (
+from include.airflow import local as local_airflow
+from include.airflow.environment import (
     AIRFLOW_USER,
     airflow_environment,
     airflow_passwords,
 )
-from include.orchestration.local_airflow import COMPONENTS, SUPERVISOR
-from include.warehouse import doctor
+from include.airflow.local import COMPONENTS, SUPERVISOR
+from include.commands import doctor
+from include.monitoring.site import build_report
 from include.warehouse.connection import REPOSITORY, ConnectionSettings
 from tests.chromium import chromium
 from tests.conftest import free_port
@@ -72,7 +72,7 @@ class Up:
 
     def command(self, name: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [sys.executable, "-m", "include.orchestration", name],
+            [sys.executable, "-m", "include.commands", name],
             cwd=REPOSITORY,
             env=self.environment,
             capture_output=True,

@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from typer.testing import CliRunner
 
+from include.commands.firn import app
 from include.ingestion.landing import STAMP, discover
 from include.ingestion.loader import Split, split_file
 from include.ingestion.raw import COMPARISONS, LOADS, REJECTED_ROWS, STAGE
-from include.maintenance import staged
-from include.maintenance.files import remove_files, retained_files
-from include.maintenance.run import clear_stage, clear_tables
-from include.maintenance.settings import Retention, RetentionError
+from include.retention import staged
+from include.retention.files import remove_files, retained_files
+from include.retention.run import clear_stage, clear_tables
+from include.retention.settings import Retention, RetentionError
 from include.warehouse import ledgers
 from include.warehouse.connection import ConnectionSettings
 from tests.integration.test_ingestion_database import Game
@@ -338,12 +339,6 @@ def test_a_setting_that_is_no_number_of_days_is_told(clean_environment: pytest.M
 def test_the_command_counts_and_deletes(
     warehouse: Warehouse, lane: Lane, clean_environment: pytest.MonkeyPatch
 ) -> None:
-    import typer
-
-    from include.maintenance.__main__ import main
-
-    app = typer.Typer()
-    app.command()(main)
     lane.deliver("one.csv", "1,x,a")
     lane.load(**MERGE)
     age(lane, 181)
@@ -351,7 +346,7 @@ def test_the_command_counts_and_deletes(
         clean_environment.setenv(name, value)
 
     def run(*arguments: str) -> Any:
-        return CliRunner().invoke(app, list(arguments))
+        return CliRunner().invoke(app, ["retention", *arguments])
 
     planned = run("--dry-run")
     assert planned.exit_code == 0, planned.output

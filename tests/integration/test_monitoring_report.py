@@ -17,10 +17,10 @@ from include.ingestion.raw import Raw
 from include.ingestion.sources import Checks, Column, Source
 from include.monitoring.history import read_history
 from include.monitoring.pipelines import Pipeline
+from include.monitoring.run_summary import Run, summarize
 from include.monitoring.site import Report, build_report
-from include.orchestration.builds import NodeResult, builds_folder
-from include.orchestration.project import Project
-from include.orchestration.run_summary import Run, summarize
+from include.project.builds import NodeResult, builds_folder
+from include.project.nodes import Project
 from tests.chromium import Browser, chromium
 from tests.conftest import Warehouse, start_warehouse
 

@@ -18,8 +18,8 @@ from openlineage.client.event_v2 import Job, Run, RunEvent, RunState
 from openlineage.client.uuid import generate_new_uuid
 from structlog.testing import capture_logs
 
+from include.airflow.environment import OPENLINEAGE_KEY, OPENLINEAGE_URL, airflow_environment
 from include.orchestration import lineage, single_run
-from include.orchestration.environment import OPENLINEAGE_KEY, OPENLINEAGE_URL, airflow_environment
 from include.orchestration.lineage import PausingHttpTransport
 from include.orchestration.single_run import DagRunOutcome, run_dag
 from include.warehouse.connection import ConnectionSettings

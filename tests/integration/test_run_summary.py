@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from include.orchestration.project import Project
-from include.orchestration.run_summary import Run, summarize
+from include.monitoring.run_summary import Run, summarize
+from include.project.nodes import Project
 from include.warehouse.catalogue import existing
 from tests.conftest import Warehouse
 from tests.integration.conftest import Sql

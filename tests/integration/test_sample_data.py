@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from include.sample_data import tpch
-from include.sample_data.__main__ import app
+from include.commands.firn import app
+from include.domains.tpch import sample as tpch
+from include.project.domains import SampleDataError
 from include.warehouse.connection import ConnectionSettings
 
 pytestmark = pytest.mark.integration
@@ -92,19 +93,19 @@ def test_a_generator_that_fails_leaves_nothing_behind(
     (tmp_path / "tpchgen-cli").write_text("#!/bin/sh\necho no room >&2\nexit 3\n")
     (tmp_path / "tpchgen-cli").chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
-    with pytest.raises(tpch.SampleDataError, match="no room"):
+    with pytest.raises(SampleDataError, match="no room"):
         tpch.generate(SCALE, home=tmp_path)
     assert list((tmp_path / "sample_data" / "tpch").iterdir()) == []
 
 
 @pytest.mark.parametrize("scale", [0, -1, 1000])
 def test_a_scale_out_of_range_is_refused(tmp_path: Path, scale: float) -> None:
-    with pytest.raises(tpch.SampleDataError, match="is not a scale"):
+    with pytest.raises(SampleDataError, match="is not a scale"):
         tpch.generate(scale, home=tmp_path)
 
 
 def _command(*arguments: str, **variables: str) -> Result:
-    return CliRunner(env=variables).invoke(app, ["tpch", *arguments])
+    return CliRunner(env=variables).invoke(app, ["sample", "tpch", *arguments])
 
 
 def test_the_command_loads_and_counts(warehouse: Any) -> None:

@@ -10,11 +10,11 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from typer.testing import CliRunner, Result
 
-from include.warehouse.__main__ import app
-from include.warehouse.setup import grants_of_schema
-from include.warehouse.setup.declaration import Options, declare
-from include.warehouse.setup.plan import SetupRefusedError, Step, apply, look, plan
-from include.warehouse.setup.privileges import rights, statements
+from include.commands.firn import app
+from include.delivery.account import grants_of_schema
+from include.delivery.account.declaration import Options, declare
+from include.delivery.account.plan import SetupRefusedError, Step, apply, look, plan
+from include.delivery.account.privileges import rights, statements
 from tests.conftest import Warehouse
 
 Setup = Callable[..., Result]

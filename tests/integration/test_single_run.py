@@ -15,10 +15,11 @@ import psutil  # type: ignore[import-untyped]
 import pytest
 from tenacity import Retrying, stop_after_delay, wait_fixed
 
+from include.airflow.environment import airflow_environment
 from include.orchestration import single_run
-from include.orchestration.environment import REPOSITORY, airflow_environment
-from include.orchestration.manifest import manifest_path
 from include.orchestration.single_run import run_dag
+from include.project.manifest import manifest_path
+from include.project.paths import REPOSITORY
 from include.warehouse.connection import ConnectionSettings
 from tests.conftest import free_port
 from tests.prepared_airflow import prepare
@@ -70,7 +71,7 @@ with DAG(
     @task
     def listed():
         from cosmos.dbt.runner import get_runner
-        from include.orchestration.environment import dbt_project
+        from include.airflow.environment import dbt_project
 
         project = HERE / "project"
         project.mkdir(exist_ok=True)

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from include.orchestration import local_airflow
-from include.orchestration.environment import airflow_environment
+from include.airflow import local as local_airflow
+from include.airflow.environment import airflow_environment
 from include.orchestration.single_run import DagRunOutcome, run_dag
 from include.warehouse.connection import ConnectionSettings
 from tests.conftest import free_port
@@ -33,9 +33,9 @@ import subprocess
 import pendulum
 from airflow.sdk import DAG, task
 
-from include.logs import event
+from include.core.logs import event
 from include.orchestration.dag_parts import default_args
-from include.orchestration.environment import dbt_executable
+from include.airflow.environment import dbt_executable
 
 SECRETS = pathlib.Path(os.environ["TEST_SECRETS"]).read_text().split()
 

@@ -16,7 +16,7 @@ import duckdb
 import pytest
 from snowflake.connector import SnowflakeConnection
 
-from include.sample_data import tpch
+from include.domains.tpch import sample as tpch
 from tests.conftest import Warehouse
 
 pytestmark = pytest.mark.integration

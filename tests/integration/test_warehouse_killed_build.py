@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from tenacity import Retrying, stop_after_delay, wait_fixed
 
-from include.sample_data import tpch
+from include.domains.tpch import sample as tpch
 from tests.conftest import Warehouse
 from tests.integration.dbt_runs import dbt_runs
 

@@ -20,9 +20,9 @@ from snowflake.connector.errors import Error as SnowflakeError
 from tenacity import Retrying, stop_after_delay, wait_fixed
 from typer.testing import CliRunner, Result
 
-from include.warehouse.__main__ import app
+from include.commands.firn import app
+from include.local_warehouse.process import ROOT
 from include.warehouse.connection import WarehouseUnreachableError
-from include.warehouse.local.process import ROOT
 from tests import campaign
 from tests.conftest import Warehouse, free_port
 
@@ -50,12 +50,12 @@ def test_data_survives_a_stop(own_warehouse):
     rows(own_warehouse, "create table t as select 1 as id")
     rows(own_warehouse, "comment on table t is 'kept'")
     rows(own_warehouse, "create role kept")
-    assert command(own_warehouse, "stop").exit_code == 0
+    assert command(own_warehouse, "warehouse", "stop").exit_code == 0
     with pytest.raises(WarehouseUnreachableError):
         rows(own_warehouse, "select 1")
     # As `make up` starts it: both the command and the server in a new process.
     started = subprocess.run(
-        [sys.executable, "-m", "include.warehouse", "start"],
+        [sys.executable, "-m", "include.commands", "warehouse", "start"],
         cwd=ROOT,
         env=own_warehouse.environment() | {"PYTHONWARNINGS": "ignore"},
         capture_output=True,
@@ -71,21 +71,21 @@ def test_data_survives_a_stop(own_warehouse):
 
 
 def test_commands_tell_the_state(own_warehouse):
-    running = command(own_warehouse, "status")
+    running = command(own_warehouse, "warehouse", "status")
     assert running.exit_code == 0
     assert str(own_warehouse.home) in "".join(running.stdout.split())
-    again = command(own_warehouse, "start")
+    again = command(own_warehouse, "warehouse", "start")
     assert (again.exit_code, "Already running" in again.stdout) == (0, True)
-    refused = command(own_warehouse, "reset", "--yes")
+    refused = command(own_warehouse, "warehouse", "reset", "--yes")
     assert (refused.exit_code, "stop it with" in refused.stderr) == (2, True)
-    command(own_warehouse, "stop")
-    stopped = command(own_warehouse, "status")
+    command(own_warehouse, "warehouse", "stop")
+    stopped = command(own_warehouse, "warehouse", "status")
     assert (stopped.exit_code, "does not run" in stopped.stdout) == (1, True)
-    assert command(own_warehouse, "stop").exit_code == 0
+    assert command(own_warehouse, "warehouse", "stop").exit_code == 0
     unreachable = command(own_warehouse, "sql", "select 1")
     assert unreachable.exit_code == 2
     assert str(own_warehouse.port) in unreachable.stderr
-    assert command(own_warehouse, "reset", "--yes").exit_code == 0
+    assert command(own_warehouse, "warehouse", "reset", "--yes").exit_code == 0
     assert not (own_warehouse.home / "warehouse").exists()
 
 
@@ -124,12 +124,12 @@ def test_a_folder_on_another_disk_has_its_password_in_the_home_and_is_closed(tmp
 
 
 def test_port_taken(own_warehouse):
-    command(own_warehouse, "stop")
+    command(own_warehouse, "warehouse", "stop")
     with socket.socket() as taken:
         taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         taken.bind(("127.0.0.1", own_warehouse.port))
         taken.listen()
-        refused = command(own_warehouse, "start")
+        refused = command(own_warehouse, "warehouse", "start")
     assert refused.exit_code == 2
     assert f"Port {own_warehouse.port}" in refused.stderr
     assert "FIRN_LOCAL_PORT" in refused.stderr
@@ -152,7 +152,7 @@ def test_second_server_of_the_same_folder(warehouse):
         [
             sys.executable,
             "-m",
-            "include.warehouse.local.serve",
+            "include.local_warehouse.serve",
             str(warehouse.home / "warehouse"),
             "1",
         ],
@@ -167,9 +167,9 @@ def test_second_server_of_the_same_folder(warehouse):
 
 
 def test_data_of_another_version(own_warehouse):
-    command(own_warehouse, "stop")
+    command(own_warehouse, "warehouse", "stop")
     (own_warehouse.home / "warehouse" / "format").write_text("firn-warehouse 0 duckdb 1\n")
-    refused = command(own_warehouse, "start")
+    refused = command(own_warehouse, "warehouse", "start")
     assert refused.exit_code == 2
     assert "firn-warehouse 0 duckdb 1" in refused.stderr
     assert "reset" in refused.stderr
@@ -268,15 +268,15 @@ def test_memory_stays_flat_over_thousands_of_statements(own_warehouse):
 def test_a_half_made_database_is_completed(own_warehouse):
     rows(own_warehouse, "drop schema RAW.PUBLIC")
     kill(own_warehouse)
-    assert command(own_warehouse, "start").exit_code == 0
+    assert command(own_warehouse, "warehouse", "start").exit_code == 0
     assert rows(own_warehouse, "select current_schema()") == [("PUBLIC",)]
 
 
 def test_a_torn_file_is_named(own_warehouse):
-    command(own_warehouse, "stop")
+    command(own_warehouse, "warehouse", "stop")
     file = own_warehouse.home / "warehouse" / "databases" / "RAW.db"
     file.write_bytes(b"not a database" * 400)
-    refused = command(own_warehouse, "start")
+    refused = command(own_warehouse, "warehouse", "start")
     assert refused.exit_code == 2
     assert str(file) in refused.stderr
     assert len(refused.stderr.strip().splitlines()) == 1

@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 from snowflake.connector import connect as snowflake_connect
 from snowflake.connector.errors import DatabaseError
 
+from include.local_warehouse.requests import LOGIN_BYTES, REQUEST_BYTES
 from include.warehouse.connection import ConnectionSettings, WarehouseUnreachableError, connect
-from include.warehouse.local.requests import LOGIN_BYTES, REQUEST_BYTES
 from tests import campaign
 from tests.conftest import Warehouse
 from tests.integration.warehouse_requests import Client, served

@@ -16,11 +16,11 @@ import uvicorn
 from snowflake.connector import SnowflakeConnection
 from snowflake.connector.errors import DatabaseError
 
+from include.delivery.account import create_databases
+from include.local_warehouse.server import Server
+from include.local_warehouse.statements import Orders
+from include.local_warehouse.store import Store
 from include.warehouse.connection import REPOSITORY
-from include.warehouse.local.server import Server
-from include.warehouse.local.statements import Orders
-from include.warehouse.local.store import Store
-from include.warehouse.setup import create_databases
 from tests.conftest import Warehouse, free_port
 
 pytestmark = pytest.mark.integration

@@ -10,7 +10,7 @@ from uuid import uuid4
 import pytest
 from snowflake.connector.errors import DatabaseError
 
-from include.warehouse.local.serve import IDLE_LIMIT_VARIABLE
+from include.local_warehouse.serve import IDLE_LIMIT_VARIABLE
 
 pytestmark = pytest.mark.integration
 

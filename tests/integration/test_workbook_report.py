@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from include.quality.__main__ import read_back
+from include.commands.workbook import read_back
 from include.quality.expectations import COLUMNS, LARGEST, TYPES, expectations, validate
 from include.quality.workbook import WorkbookError, hourly_activity, read_workbook, write_csv
 from include.warehouse.connection import REPOSITORY
@@ -179,7 +179,7 @@ def test_no_expectation_is_left_untested() -> None:
 
 def run(folder: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "include.quality", "workbook", *arguments],
+        [sys.executable, "-m", "include.commands", "workbook", *arguments],
         cwd=REPOSITORY,
         env=os.environ | {"FIRN_HOME": str(folder / "home"), "COLUMNS": "200"} | variables,
         capture_output=True,
@@ -255,7 +255,7 @@ def test_the_library_tells_nobody_that_it_was_used(csv: Path, tmp_path: Path) ->
         "    if event in ('socket.connect', 'socket.getaddrinfo'): print('asked', arguments[-1])\n"
         "sys.addaudithook(watch)\n"
         "from pathlib import Path\n"
-        "from include.quality.__main__ import read_back\n"
+        "from include.commands.workbook import read_back\n"
         "from include.quality.expectations import expectations, validate\n"
         f"validate(read_back(Path({str(csv)!r})), expectations({ROWS}), "
         f"Path({str(tmp_path / 'docs')!r}), 'x')\n"

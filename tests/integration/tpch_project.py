@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from include.sample_data import tpch
+from include.domains.tpch import sample as tpch
 from tests.integration.dbt_runs import DbtRuns, Outcome, dbt_environment, domains_alone
 
 if TYPE_CHECKING:

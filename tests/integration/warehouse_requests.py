@@ -12,9 +12,9 @@ from typing import Any
 
 from starlette.testclient import TestClient
 
-from include.warehouse.local.server import Server
-from include.warehouse.local.store import Store
-from include.warehouse.local_login import LocalLogin
+from include.local_warehouse.login import LocalLogin
+from include.local_warehouse.server import Server
+from include.local_warehouse.store import Store
 
 
 @dataclass

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from include.orchestration.builds import (
+from include.project.builds import (
     SourceAge,
     keep_freshness,
     keep_run_results,

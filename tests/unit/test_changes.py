@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from include.orchestration.changes import Scope
+from include.project.changes import Scope
 
 PURCHASES, SPINS = "source.firn.gaming.purchases", "source.firn.gaming.spins"
 STAGED, MART = "model.firn.stg_purchases", "model.firn.mart_activity"

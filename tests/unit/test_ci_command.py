@@ -10,11 +10,12 @@ import pytest
 from dbt.cli.main import dbtRunnerResult
 from typer.testing import CliRunner
 
-from include.ci import __main__ as command
-from include.ci.dbt import Dbt, dbt_environment
-from include.ci.errors import CiError
-from include.ci.rehearsal import rehearsal_settings
-from include.ci.text import MARKER
+from include.commands import ci as command
+from include.commands.firn import app
+from include.delivery.pull_requests.dbt import Dbt, dbt_environment
+from include.delivery.pull_requests.errors import CiError
+from include.delivery.pull_requests.rehearsal import rehearsal_settings
+from include.delivery.pull_requests.text import MARKER
 from include.warehouse.connection import ConnectionSettings
 
 ACCOUNT = {
@@ -50,7 +51,7 @@ def account(clean_environment: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
 def test_what_cannot_be_done_is_said_in_a_sentence(
     arguments: list[str], said: str, clean_environment: pytest.MonkeyPatch
 ) -> None:
-    result = CliRunner().invoke(command.app, arguments)
+    result = CliRunner().invoke(app, ["ci", *arguments])
     assert result.exit_code == 2
     assert said in result.stderr
     assert result.stderr.count("\n") == 1
@@ -75,7 +76,7 @@ def test_a_comment_needs_to_know_where(
         clean_environment.delenv(name, raising=False)
     for name, value in variables.items():
         clean_environment.setenv(name, value)
-    result = CliRunner().invoke(command.app, ["comment"], input=f"{MARKER}\n")
+    result = CliRunner().invoke(app, ["ci", "comment"], input=f"{MARKER}\n")
     assert result.exit_code == 2
     assert said in result.stderr
 
@@ -102,7 +103,7 @@ def test_a_build_that_cannot_be_done_leaves_no_comment_of_an_earlier_push(
     output = tmp_path / "output"
     clean_environment.setenv("GITHUB_OUTPUT", str(output))
     clean_environment.delenv("GITHUB_STEP_SUMMARY", raising=False)
-    result = CliRunner().invoke(command.app, ["build", "--base", "HEAD"])
+    result = CliRunner().invoke(app, ["ci", "build", "--base", "HEAD"])
     assert result.exit_code == 2
     written = output.read_text()
     assert MARKER in written

@@ -15,8 +15,8 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from pydantic import SecretStr
 
-from include.ci.github import BOT, GitHub, GitHubError
-from include.ci.text import MARKER
+from include.delivery.pull_requests.github import BOT, GitHub, GitHubError
+from include.delivery.pull_requests.text import MARKER
 
 TOKEN = "ghs_notToBeSeen0123456789"
 TEXT = f"{MARKER}\n\nBuilt.\n"

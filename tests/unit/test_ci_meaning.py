@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from include.ci.meaning import same_meaning
+from include.delivery.pull_requests.meaning import same_meaning
 from include.warehouse.connection import REPOSITORY
 
 MODEL = """{{ config(materialized='incremental') }}

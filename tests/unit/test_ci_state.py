@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from include.ci.errors import CiError
-from include.ci.state import (
+from include.delivery.pull_requests.errors import CiError
+from include.delivery.pull_requests.state import (
     after_deployment,
     checked_out,
     commit_of,

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from markdown_it import MarkdownIt
 
-from include.ci import text
-from include.ci.slim import Outcome, Plan, Rows, Share
-from include.ci.state import Base, Silent
-from include.orchestration.builds import NodeResult
+from include.delivery.pull_requests import text
+from include.delivery.pull_requests.slim import Outcome, Plan, Rows, Share
+from include.delivery.pull_requests.state import Base, Silent
+from include.project.builds import NodeResult
 
 MODELS = ("stg_shop", "int_shop", "mart_shop", "mart_other")
 EVIL = "a`|<img src=x>@octocat ![x](http://evil) [y](http://evil)\n# huge\r\n<!-- "

@@ -409,12 +409,12 @@ def test_every_connection_to_raw_is_the_loader_s_and_no_other_is() -> None:
                 found.append((str(file.relative_to(REPOSITORY)), given))
     of_raw = {file for file, given in found if given.get("database") == "'RAW'"}
     as_loader = {file for file, given in found if "as_loader" in given}
-    assert as_loader - {"include/warehouse/doctor.py"} == of_raw
+    assert as_loader - {"include/commands/doctor.py"} == of_raw
     assert of_raw >= {
         "include/ingestion/loader.py",
         "include/ingestion/pickup.py",
-        "include/maintenance/run.py",
-        "include/orchestration/run_summary.py",
+        "include/retention/run.py",
+        "include/monitoring/run_summary.py",
     }
     for name, given in found:
         assert (given.get("database") == "'RAW'") == ("as_loader" in given) or "doctor" in name
@@ -644,7 +644,7 @@ def test_a_local_warehouse_that_is_down_is_said_at_once() -> None:
         pass
     assert str(caught.value).startswith(
         f"The local warehouse does not answer on 127.0.0.1:{port}: start it with "
-        "`python -m include.warehouse start`"
+        "`firn warehouse start`"
     )
     assert "make up" in str(caught.value)
 

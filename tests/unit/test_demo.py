@@ -6,14 +6,13 @@ import io
 from pathlib import Path
 
 import pytest
-import typer
 from rich.console import Console
 from typer.testing import CliRunner
 
-from include.demo.__main__ import main
+from include.commands.firn import app
 from include.demo.show import Show
-from include.orchestration.builds import NodeResult
-from include.orchestration.project import Project
+from include.project.builds import NodeResult
+from include.project.nodes import Project
 
 MANIFEST = {
     "nodes": {
@@ -100,9 +99,7 @@ def test_a_build_is_shown_while_it_runs(terminal: bool) -> None:
 def test_what_cannot_work_is_refused_with_exit_code_2(
     tmp_path: Path, variables: dict[str, str], sentence: str
 ) -> None:
-    command = typer.Typer()
-    command.command()(main)
-    done = CliRunner(env={"FIRN_HOME": str(tmp_path), **variables}).invoke(command)
+    done = CliRunner(env={"FIRN_HOME": str(tmp_path), **variables}).invoke(app, ["demo"])
     assert done.exit_code == 2, done.output
     assert isinstance(done.exception, SystemExit)
     assert sentence in " ".join(done.stderr.split())

@@ -11,15 +11,15 @@ from pathlib import Path
 import psutil  # type: ignore[import-untyped]
 import pytest
 
-from include.deployment import dbt, records
-from include.deployment.dbt import run_while_alive
-from include.deployment.errors import LostError
-from include.deployment.records import Book
+from include.delivery.deployment import dbt, records
+from include.delivery.deployment.dbt import run_while_alive
+from include.delivery.deployment.errors import LostError
+from include.delivery.deployment.records import Book
 from include.warehouse.connection import REPOSITORY, ConnectionSettings
 
 PROGRAM = """
 import os, sys
-from include.deployment.dbt import run_while_alive
+from include.delivery.deployment.dbt import run_while_alive
 child = "import os, time; print(os.getpid(), flush=True); time.sleep(60)"
 sys.exit(run_while_alive([sys.executable, "-c", child], os.environ, lambda: None))
 """

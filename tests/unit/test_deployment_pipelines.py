@@ -8,12 +8,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from include.deployment import airflow_api
-from include.deployment.airflow_api import AirflowError
-from include.deployment.pipelines import Pipelines
-from include.deployment.records import Book
-from include.deployment.settings import DeploymentSettings
-from include.logs import secrets
+from include.core.logs import secrets
+from include.delivery.deployment import airflow_api
+from include.delivery.deployment.airflow_api import AirflowError
+from include.delivery.deployment.pipelines import Pipelines
+from include.delivery.deployment.records import Book
+from include.delivery.deployment.settings import DeploymentSettings
 from include.warehouse.connection import ConfigurationError, ConnectionSettings
 from tests.conftest import free_port
 

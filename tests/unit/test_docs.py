@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import importlib
 import re
 from functools import cache
 from pathlib import Path
@@ -11,10 +10,10 @@ from urllib.parse import unquote
 from xml.etree import ElementTree
 
 import pytest
-import typer.main
 
+from include.delivery.account.declaration import declare
 from include.warehouse.connection import REPOSITORY
-from include.warehouse.setup.declaration import declare
+from tests.firn_command import ROOT, command_of
 
 DOCUMENTS = sorted(REPOSITORY.glob("*.md")) + sorted((REPOSITORY / "docs").rglob("*.md"))
 DECISIONS = sorted((REPOSITORY / "docs" / "decisions").glob("*.md"))
@@ -110,29 +109,19 @@ def test_make_knows_every_target_that_is_named(document: Path) -> None:
             assert target in known, f"{name(document)} has make {target}"
 
 
-def subcommands(module: str) -> set[str]:
-    """The commands of a module that is run with `python -m`; importing it proves the module."""
-    file = REPOSITORY / module.replace(".", "/")
-    found = importlib.import_module(f"{module}.__main__" if file.is_dir() else module)
-    if not hasattr(found, "app"):
-        assert callable(found.main)
-        return set(getattr(found, "COMMANDS", ()))
-    return set(getattr(typer.main.get_command(found.app), "commands", ()))
-
-
 @documents
-def test_python_commands_exist(document: Path) -> None:
+def test_commands_exist(document: Path) -> None:
     for span in code(document):
-        for module, words in re.findall(r"-m (include[.\w]*)(?: ([a-z][a-z|]*))?", span):
-            known = subcommands(module)
-            assert not words or {*words.split("|")} <= known, f"{name(document)}: {module} {words}"
+        for line in re.findall(r"(?m)(?:^|[`/ ])firn ([a-z][^`#|\n]*)", span):
+            command, _ = command_of(line.split())
+            assert command is not ROOT, f"{name(document)}: firn {line}"
 
 
-def test_python_commands_are_named_at_all() -> None:
+def test_commands_are_named_at_all() -> None:
     named = [
         command
         for document in DOCUMENTS
-        for command in re.findall("-m include", "\n".join(code(document)))
+        for command in re.findall("firn [a-z]", "\n".join(code(document)))
     ]
     assert len(named) > 5
 

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from rich.console import Console
 
-from include.warehouse import doctor as module
+from include.commands import doctor as module
 from include.warehouse.connection import ConnectionSettings, WarehouseUnreachableError, connect
 
 ACCOUNT = {
@@ -51,7 +51,7 @@ def test_a_fresh_machine_is_fine_and_told_how_to_start() -> None:
     assert code == 0
     assert "database ANALYTICS_DEV" in text
     assert "The local warehouse is not running on 127.0.0.1:" in text
-    assert "python -m include.warehouse start" in text
+    assert "firn warehouse start" in text
 
 
 def test_it_says_where_a_value_comes_from(environment: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -204,7 +204,7 @@ def test_what_answers_but_is_no_warehouse_is_reported(environment: pytest.Monkey
     assert code == 2
     assert "made-up-password" not in text
     assert f"What answers on 127.0.0.1:{port} is not a working local warehouse" in text
-    assert "python -m include.warehouse status" in text
+    assert "firn warehouse status" in text
 
 
 @contextmanager

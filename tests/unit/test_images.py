@@ -15,10 +15,11 @@ import pytest
 import yaml
 from sqlalchemy.engine import make_url
 
-from include.orchestration import container, local_airflow
-from include.orchestration.container import ContainerError, container_environment, read_secrets
-from include.orchestration.environment import LOCAL_LOGIN, airflow_environment
-from include.orchestration.manifest import (
+from include.airflow import container
+from include.airflow import local as local_airflow
+from include.airflow.container import ContainerError, container_environment, read_secrets
+from include.airflow.environment import LOCAL_LOGIN, airflow_environment
+from include.project.manifest import (
     BUILT_IN,
     DECISIVE,
     ManifestError,

@@ -15,12 +15,12 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
+from include.core.logs import configure
 from include.ingestion.boundary import reading
 from include.ingestion.errors import RefusedError, TakenOverError
 from include.ingestion.landing import Delivery, Stamp, discover
 from include.ingestion.loader import _open, _Tally, _validated
 from include.ingestion.sources import Column, Source
-from include.logs import configure
 from tests import campaign, damaged_files
 
 

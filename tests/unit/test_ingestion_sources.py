@@ -10,13 +10,13 @@ import yaml
 
 from include.ingestion.errors import DeclarationError
 from include.ingestion.sources import (
-    FOLDER,
     SCHEMA,
     DatabaseFormat,
     domains,
     json_schema,
     load_domain,
 )
+from include.project.domains import FOLDER
 
 GOOD = """
 domain: sales
@@ -33,21 +33,22 @@ sources:
 
 
 def declare(folder: Path, text: str) -> Path:
-    (folder / "sales.yml").write_text(text)
+    (folder / "sales").mkdir(parents=True, exist_ok=True)
+    (folder / "sales" / "sources.yml").write_text(text)
     return folder
 
 
 def test_the_published_schema_is_that_of_the_models() -> None:
     assert SCHEMA.read_text() == json_schema(), (
-        "run: python -m include.ingestion schema > include/ingestion/sources/schema.json"
+        "run: firn schema > include/ingestion/sources.schema.json"
     )
 
 
 @pytest.mark.parametrize("domain", domains())
 def test_every_declared_domain_is_valid_and_names_its_schema(domain: str) -> None:
     assert load_domain(domain).domain == domain
-    first = (FOLDER / f"{domain}.yml").read_text().splitlines()[0]
-    assert first == "# yaml-language-server: $schema=schema.json"
+    first = (FOLDER / domain / "sources.yml").read_text().splitlines()[0]
+    assert first == "# yaml-language-server: $schema=../../ingestion/sources.schema.json"
 
 
 def test_the_schema_knows_every_setting_of_a_source() -> None:

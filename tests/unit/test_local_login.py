@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from include.logs import secrets
+from include.core.logs import secrets
+from include.local_warehouse.login import LocalLogin, LocalLoginError
 from include.warehouse.connection import ConnectionSettings
-from include.warehouse.local_login import LocalLogin, LocalLoginError
 
 KIND = "PRIVATE KEY"
 

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 import structlog
 
-from include import logs
-from include.logs import LogSettingsError, configure, event, secrets
-from include.variables import REPOSITORY
+from include.core import logs
+from include.core.logs import LogSettingsError, configure, event, secrets
+from include.core.variables import REPOSITORY
 
 
 @pytest.fixture
@@ -137,7 +137,7 @@ def test_a_command_that_fails_shows_no_secret(tmp_path: Path) -> None:
     key = tmp_path / "key.p8"
     key.write_text("no key")
     said = _run(
-        *("-m", "include.ingestion", "rejected", "forex"),
+        *("-m", "include.commands", "rejected", "forex"),
         FIRN_TARGET="dev",
         SNOWFLAKE_ACCOUNT="made-up",
         SNOWFLAKE_WAREHOUSE="made_up",
@@ -155,7 +155,7 @@ def test_no_traceback_and_no_event_of_a_command_shows_a_secret() -> None:
     said = _run(
         "-c",
         "import os, typer\n"
-        "from include.logs import event, start_command\n"
+        "from include.core.logs import event, start_command\n"
         "def main():\n"
         "    event('load.file', reason='with made-up-password')\n"
         "    raise RuntimeError(os.environ['SNOWFLAKE_PASSWORD'] + ' does not fit')\n"
@@ -170,7 +170,7 @@ def test_no_traceback_and_no_event_of_a_command_shows_a_secret() -> None:
 
 
 def test_a_command_says_in_one_sentence_that_the_form_is_wrong() -> None:
-    said = _run("-m", "include.ingestion", "list", FIRN_LOG_FORMAT="xml")
+    said = _run("-m", "include.commands", "sources", FIRN_LOG_FORMAT="xml")
     assert said.returncode == 2
     assert said.stderr == "FIRN_LOG_FORMAT is 'xml': set it to text or json.\n"
 

@@ -13,8 +13,8 @@ from threading import Event, Thread
 import pytest
 from typer.testing import CliRunner
 
+from include.commands.firn import app
 from include.monitoring import site
-from include.monitoring.__main__ import app
 from include.monitoring.history import (
     AddedColumns,
     Compared,
@@ -25,6 +25,7 @@ from include.monitoring.history import (
     Rejects,
 )
 from include.monitoring.pipelines import Pipeline
+from include.monitoring.run_summary import FAILED, Layer
 from include.monitoring.site import (
     Part,
     ReportError,
@@ -34,8 +35,7 @@ from include.monitoring.site import (
     render_index,
 )
 from include.monitoring.view import Artifacts, overview
-from include.orchestration.builds import NodeResult, SourceAge
-from include.orchestration.run_summary import FAILED, Layer
+from include.project.builds import NodeResult, SourceAge
 from include.warehouse.connection import ConnectionSettings
 from tests.conftest import free_port
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from include.monitoring.switch import MonitoringOffError, monitoring_switch
-from include.orchestration.environment import REPOSITORY
+from include.project.monitoring_switch import MonitoringOffError, monitoring_switch
+from include.project.paths import REPOSITORY
 from include.warehouse.connection import ConfigurationError
 
 
@@ -44,7 +44,7 @@ def test_a_folder_of_packages_switches_it_on(
 def test_without_packages_it_is_off_and_says_how_to_install_them(
     environment: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    environment.setattr("include.monitoring.switch.REPOSITORY", tmp_path)
+    environment.setattr("include.project.monitoring_switch.REPOSITORY", tmp_path)
     switch = monitoring_switch()
     assert switch.environment() == {"FIRN_ELEMENTARY": "off"}
     assert "cd dbt && dbt deps" in switch.why_off
@@ -85,7 +85,7 @@ def test_a_folder_that_was_asked_for_and_cannot_be_used_is_refused(
 
 
 def test_on_without_packages_is_refused(environment: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    environment.setattr("include.monitoring.switch.REPOSITORY", tmp_path)
+    environment.setattr("include.project.monitoring_switch.REPOSITORY", tmp_path)
     environment.setenv("FIRN_ELEMENTARY", "on")
     with pytest.raises(ConfigurationError, match="FIRN_ELEMENTARY is on, but"):
         monitoring_switch()

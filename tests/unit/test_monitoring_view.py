@@ -14,6 +14,7 @@ import pytest
 from include.monitoring.charts import HEIGHT, WIDTH, bars, line
 from include.monitoring.history import History, PastRun, Refused
 from include.monitoring.pipelines import Pipeline, find_pipelines, interval
+from include.monitoring.run_summary import FAILED, SUCCESS, Layer
 from include.monitoring.view import (
     Artifacts,
     PipelineView,
@@ -23,8 +24,7 @@ from include.monitoring.view import (
     pipeline_view,
     plural,
 )
-from include.orchestration.builds import NodeResult, SourceAge
-from include.orchestration.run_summary import FAILED, SUCCESS, Layer
+from include.project.builds import NodeResult, SourceAge
 
 HOURLY = Pipeline(
     "shop__sales__hourly", "shop", "Sales.", timedelta(hours=1), timedelta(minutes=30)

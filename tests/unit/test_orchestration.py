@@ -16,27 +16,27 @@ from typing import Any
 import psutil  # type: ignore[import-untyped]
 import pytest
 
-from include.orchestration import local_airflow
-from include.orchestration.builds import BuildLog, NodeResult, keep_run_results, read_run_results
-from include.orchestration.environment import (
+from include.airflow import local as local_airflow
+from include.airflow.environment import (
     airflow_environment,
     airflow_hosts,
     airflow_passwords,
     airflow_port,
     shared_secret,
 )
-from include.orchestration.local_airflow import SUPERVISOR
-from include.orchestration.local_login import LocalAuthManager
-from include.orchestration.manifest import (
+from include.airflow.local import SUPERVISOR
+from include.airflow.local_login import LocalAuthManager
+from include.airflow.supervisor import DELAYS, QUICK_SECONDS, Part, how_it_is
+from include.orchestration.single_run import DagRunOutcome
+from include.project.builds import BuildLog, NodeResult, keep_run_results, read_run_results
+from include.project.manifest import (
     ManifestError,
     ensure_manifest,
     manifest_path,
     project_fingerprint,
     read_manifest,
 )
-from include.orchestration.manifest import tests_by_owner as owners_of_tests
-from include.orchestration.single_run import DagRunOutcome
-from include.orchestration.supervisor import DELAYS, QUICK_SECONDS, Part, how_it_is
+from include.project.manifest import tests_by_owner as owners_of_tests
 from include.warehouse.connection import REPOSITORY, ConnectionSettings
 from tests.conftest import free_port
 
@@ -466,7 +466,7 @@ def test_a_damaged_file_of_passwords_is_said_in_one_sentence(
 def test_airflow_s_own_commands_are_about_the_airflow_of_this_home(tmp_path: Path) -> None:
     command = ["config", "get-value", "database", "sql_alchemy_conn"]
     ran = subprocess.run(
-        [sys.executable, "-m", "include.orchestration", "airflow", *command],
+        [sys.executable, "-m", "include.commands", "airflow", *command],
         cwd=REPOSITORY,
         env=os.environ | {"FIRN_HOME": str(tmp_path), "FIRN_ENV_FILE": os.devnull},
         capture_output=True,

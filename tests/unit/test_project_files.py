@@ -22,8 +22,8 @@ import yaml
 from packaging.requirements import Requirement
 from sqlfluff.core.rules import get_ruleset
 
-from include.deployment.databases import PRODUCTION, STAGING
-from include.deployment.dbt import IN_STAGING
+from include.delivery.deployment.databases import PRODUCTION, STAGING
+from include.delivery.deployment.dbt import IN_STAGING
 from include.warehouse.connection import DATABASES, REPOSITORY, ConnectionSettings
 
 LOCKS = ("requirements", "requirements-image", "requirements-dev", "requirements-snow")
@@ -258,14 +258,15 @@ def test_make_alone_explains_every_target() -> None:
 def test_an_installed_environment_is_not_installed_again(copy: Path) -> None:
     (copy / ".venv/bin").mkdir(parents=True)
     calls = copy / "calls"
-    python = copy / ".venv/bin/python"
-    python.write_text(f'#!/bin/sh\necho "$@" >> "{calls}"\n')
-    python.chmod(0o755)
+    for program in ("python", "firn"):
+        file = copy / ".venv/bin" / program
+        file.write_text(f'#!/bin/sh\necho {program} "$@" >> "{calls}"\n')
+        file.chmod(0o755)
     for stamp in (".runtime-installed", ".dev-installed"):
         (copy / ".venv" / stamp).touch()
     result = make(copy, "demo")
     assert (result.returncode, result.stdout) == (0, ""), result.stderr
-    assert calls.read_text() == "-m include.demo\n"
+    assert calls.read_text() == "firn demo\n"
     os.utime(copy / "requirements.txt", (4_000_000_000, 4_000_000_000))
     assert "Installing the runtime environment" in make(copy, "--dry-run", "demo").stdout
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from include.demo.__main__ import PIPELINES
+from include.project.domains import pipelines
 from tests.unit.quotients import loose_quotients
 
 
@@ -81,7 +81,7 @@ def test_a_quotient_used_within_its_decimals_is_none_of_its_business(expression:
 
 
 def test_questions_of_the_demo_use_quotients_to_the_decimals_they_have() -> None:
-    questions = [sql for one in PIPELINES.values() for sql in one.questions.values()]
+    questions = [sql for one in pipelines().values() for sql in one.questions.values()]
     assert len(questions) > 10
     assert [
         quotient for sql in questions for quotient in loose_quotients(sql.format(mart="mart"))

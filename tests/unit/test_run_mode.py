@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from include.orchestration.run_mode import PATTERN, RunMode, RunModeError
+from include.project.run_mode import PATTERN, RunMode, RunModeError
 
 START, END = "2026-03-01 00:00:00", "2026-03-02 12:30:00"
 

@@ -5,9 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from include.orchestration.builds import NodeResult
-from include.orchestration.project import Project
-from include.orchestration.run_summary import (
+from include.monitoring.run_summary import (
     FAILED,
     NOT_RUN,
     SUCCESS,
@@ -19,6 +17,8 @@ from include.orchestration.run_summary import (
     text,
     whole,
 )
+from include.project.builds import NodeResult
+from include.project.nodes import Project
 
 
 def at(minute: int, second: int = 0) -> datetime:

@@ -9,8 +9,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from include.sample_data.affiliate import START, deliver
-from include.sample_data.tpch import SampleDataError
+from include.domains.affiliate.sample import START, deliver
+from include.project.domains import SampleDataError
 
 
 def fingerprint(folder: Path) -> dict[str, str]:

@@ -11,9 +11,9 @@ import polars as pl
 import pytest
 from typer.testing import CliRunner
 
-from include.sample_data import forex
-from include.sample_data.__main__ import app
-from include.sample_data.tpch import SampleDataError
+from include.commands.firn import app
+from include.domains.forex import sample as forex
+from include.project.domains import SampleDataError
 
 ROWS = 20_000
 
@@ -182,9 +182,11 @@ def test_the_command_writes_deliveries_and_refuses_in_one_sentence(
     tmp_path: Path, clean_environment: pytest.MonkeyPatch
 ) -> None:
     clean_environment.setenv("FIRN_HOME", str(tmp_path))
-    run = CliRunner().invoke(app, ["forex", "--rows", "100", "--deliveries", "2", "--broken"])
+    run = CliRunner().invoke(
+        app, ["sample", "forex", "--rows", "100", "--deliveries", "2", "--broken"]
+    )
     assert run.exit_code == 0, run.output
     folder = tmp_path / "landing" / "forex" / "customer_transactions"
     assert len(list(folder.glob("*.csv"))) == 6
-    refused = CliRunner().invoke(app, ["forex", "--rows", "0"])
+    refused = CliRunner().invoke(app, ["sample", "forex", "--rows", "0"])
     assert refused.exit_code == 2

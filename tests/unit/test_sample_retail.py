@@ -12,10 +12,10 @@ import polars as pl
 import pyarrow.parquet as pq
 import pytest
 
+from include.domains.retail import sample as retail
+from include.domains.retail.sample import START, Sizes, deliver, deliver_days
 from include.ingestion.sources import load_domain
-from include.sample_data import retail
-from include.sample_data.retail import START, Sizes, deliver, deliver_days
-from include.sample_data.tpch import SampleDataError
+from include.project.domains import SampleDataError
 
 SIZES = Sizes(customers=2_000, transactions=20_000, products=50)
 

@@ -12,12 +12,10 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from typer.testing import CliRunner
 
-from include.ingestion.sources import domains
-from include.warehouse.__main__ import app
-from include.warehouse.connection import REPOSITORY
-from include.warehouse.setup import grants_of_database, grants_of_schema
-from include.warehouse.setup.command import read_options, read_public_key
-from include.warehouse.setup.declaration import (
+from include.commands.firn import app
+from include.delivery.account import grants_of_database, grants_of_schema
+from include.delivery.account.command import read_options, read_public_key
+from include.delivery.account.declaration import (
     PRODUCTION,
     SIZES,
     STAGING,
@@ -28,8 +26,10 @@ from include.warehouse.setup.declaration import (
     declare,
     warehouse_size,
 )
-from include.warehouse.setup.plan import Found, fingerprint, left_out, plan, script
-from include.warehouse.setup.privileges import OTHERS, Rights, matrix, places, rights, statements
+from include.delivery.account.plan import Found, fingerprint, left_out, plan, script
+from include.delivery.account.privileges import OTHERS, Rights, matrix, places, rights, statements
+from include.ingestion.sources import domains
+from include.warehouse.connection import REPOSITORY
 
 KEY = "MIIB"
 ALL = Options(public_keys={"AIRFLOW": KEY, "GITHUB": KEY})
@@ -419,4 +419,4 @@ def test_a_reason_stands_at_every_grant() -> None:
 
 def test_the_matrix_in_the_documentation_is_the_one_that_is_printed() -> None:
     page = (REPOSITORY / "docs" / "roles.md").read_text(encoding="utf-8")
-    assert matrix() in page, "print it with `python -m include.warehouse setup --matrix`"
+    assert matrix() in page, "print it with `firn setup --matrix`"

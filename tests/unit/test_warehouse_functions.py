@@ -8,8 +8,8 @@ import duckdb
 import pytest
 from snowflake.connector.errors import ProgrammingError
 
-from include.warehouse.local import dialect
-from include.warehouse.local.rules import refusals
+from include.local_warehouse import dialect
+from include.local_warehouse.rules import refusals
 
 # sqlglot gives these a syntax of their own and forgets how they were written.
 PARSED_WITHOUT_A_NAME = {

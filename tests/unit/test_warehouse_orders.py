@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from include.warehouse.local.statements import Order, Orders
+from include.local_warehouse.statements import Order, Orders
 
 
 class EarlyLoop(asyncio.SelectorEventLoop):

@@ -11,12 +11,12 @@ from fakesnow import transforms
 from snowflake.connector.errors import ProgrammingError
 from sqlglot import Expr
 
-from include.warehouse.local import dialect
-from include.warehouse.local.cursor import LocalCursor
-from include.warehouse.local.fewer_walks import TRIGGERS
-from include.warehouse.local.remembered import Remembered
-from include.warehouse.local.session import Session
-from include.warehouse.local.store import Store
+from include.local_warehouse import dialect
+from include.local_warehouse.cursor import LocalCursor
+from include.local_warehouse.fewer_walks import TRIGGERS
+from include.local_warehouse.remembered import Remembered
+from include.local_warehouse.session import Session
+from include.local_warehouse.store import Store
 
 CHANGED = {
     "alias_in_join": "select a.x as k from a join b on k = b.y",

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from include.quality.__main__ import app
+from include.commands.firn import app
 from include.quality.workbook import (
     RESULT,
     Activity,

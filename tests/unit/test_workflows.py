@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import re
 import shlex
 import subprocess
@@ -11,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import typer.main
 import yaml
 
 from include.warehouse.connection import REPOSITORY
+from tests.firn_command import command_of
 
 FOLDER = REPOSITORY / ".github" / "workflows"
 FILES = sorted(FOLDER.glob("*.yml"))
@@ -219,11 +218,9 @@ def test_what_is_called_exists(file: Path) -> None:
                 assert f"\n{target}:" in makefile or target in makefile, target
             case [".ci/run"]:
                 assert (REPOSITORY / ".ci/run").exists()
-            case [".venv/bin/python", "-m", module, command, *options]:
-                known = importlib.import_module(f"{module}.__main__").app
-                commands = typer.main.get_command(known).commands  # type: ignore[attr-defined]
-                assert command in commands, f"{module} {command}"
-                taken = {name for one in commands[command].params for name in one.opts}
+            case [".venv/bin/firn", *words]:
+                command, options = command_of(words)
+                taken = {name for one in command.params for name in one.opts}
                 assert {one for one in options if one.startswith("--")} <= taken
             case ["umask", "077"] | ["printf", *_]:
                 pass

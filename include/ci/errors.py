@@ -1,7 +1,0 @@
-"""What ends a command of this package."""
-
-from __future__ import annotations
-
-
-class CiError(RuntimeError):
-    """The command cannot do its work; the message is a sentence that says why and what to do."""

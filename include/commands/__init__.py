@@ -1,0 +1,1 @@
+"""The command ``firn``, a module for each group of its commands."""

@@ -1,0 +1,225 @@
+"""Start, find and stop the server process of a data folder."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from .errors import WarehouseError
+from .login import SETTING
+
+HOST = "127.0.0.1"
+SETTLING_SECONDS = 10.0
+"""How long a process that does not answer may take to begin to, or to be gone after a kill."""
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True)
+class LocalWarehouse:
+    """Where a local warehouse keeps its data and listens.
+
+    Args:
+        folder: the data and the server's log.
+        port: TCP port on 127.0.0.1.
+        run_folder: the note of the running process.
+        password: the one that clients must give; one is made if this is not given.
+    """
+
+    folder: Path
+    port: int
+    run_folder: Path
+    password: str | None = field(default=None, repr=False)
+
+    @property
+    def log(self) -> Path:
+        """What the server said, oldest first."""
+        return self.folder / "server.log"
+
+    @property
+    def note(self) -> Path:
+        """Process id and port of the server that was started last."""
+        return self.run_folder / "warehouse.pid"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What the server's process gets."""
+        return {**os.environ, **({SETTING: self.password} if self.password else {})}
+
+    def health(self, timeout: float = 2.0) -> dict[str, Any] | None:
+        """The server's own account of itself, or None if none answers for this folder."""
+        try:
+            address = f"http://{HOST}:{self.port}/health"
+            with urllib.request.urlopen(address, timeout=timeout) as response:
+                found: dict[str, Any] = json.load(response)
+        except (OSError, ValueError, urllib.error.URLError):
+            return None
+        return found if found.get("folder") == str(self.folder.resolve()) else None
+
+    def start(self, timeout: float = 60.0) -> bool:
+        """Start the server and wait until it answers; False if it already ran.
+
+        Raises:
+            WarehouseError: the port is taken, or the server gave up; the text says why.
+        """
+        patience = time.monotonic() + SETTLING_SECONDS
+        while not self.health():
+            running = self._noted()
+            if running is None:
+                break
+            if running["port"] != self.port or time.monotonic() > patience:
+                raise WarehouseError(
+                    f"A local warehouse of {self.folder} already runs on port {running['port']} as "
+                    f"process {running['pid']}; stop it first with "
+                    "`firn warehouse stop`."
+                )
+            time.sleep(0.1)
+        else:
+            return False
+        self._refuse_taken_port()
+        self.folder.resolve().mkdir(0o700, parents=True, exist_ok=True)
+        self.run_folder.mkdir(parents=True, exist_ok=True)
+        self._turn_log_over()
+        # The server's umask does not apply: this process makes the file.
+        self.log.touch(0o600)
+        self.log.chmod(0o600)
+        process = self._launch()
+        deadline = time.monotonic() + timeout
+        while not self.health():
+            if process.poll() is not None:
+                raise WarehouseError(self._last_words())
+            if time.monotonic() > deadline:
+                process.terminate()
+                raise WarehouseError(
+                    f"The local warehouse did not answer on port {self.port} within "
+                    f"{timeout:.0f} s; see {self.log}."
+                )
+            time.sleep(0.1)
+        self.note.write_text(
+            json.dumps({"pid": process.pid, "port": self.port, "started": _start_time(process.pid)})
+        )
+        return True
+
+    def stop(self, timeout: float = 30.0) -> bool:
+        """Stop the server of this folder and wait for its end; False if none runs."""
+        running = self._noted()
+        if running is None:
+            found = self.health()
+            if found is None:
+                return False
+            running = {"pid": found["pid"]}
+        pid = int(running["pid"])
+        os.kill(pid, signal.SIGTERM)
+        deadline = time.monotonic() + timeout
+        while _alive(pid):
+            if time.monotonic() > deadline:
+                os.kill(pid, signal.SIGKILL)
+                deadline += timeout
+            time.sleep(0.05)
+        self.note.unlink(missing_ok=True)
+        return True
+
+    def reset(self) -> None:
+        """Delete all data of a stopped warehouse.
+
+        Raises:
+            WarehouseError: it still runs.
+        """
+        if self.health() or self._noted():
+            raise WarehouseError(
+                "The local warehouse runs; stop it with `firn warehouse stop` before resetting it."
+            )
+        # The folder may be a link to a larger disk.
+        shutil.rmtree(self.folder.resolve(), ignore_errors=True)
+
+    def _launch(self) -> subprocess.Popen[bytes]:
+        command = [
+            sys.executable,
+            "-m",
+            __package__,
+            f"--data={self.folder}",
+            f"--port={self.port}",
+        ]
+        with self.log.open("ab") as log:
+            return subprocess.Popen(
+                command,
+                cwd=ROOT,
+                env=self.environment,
+                stdout=log,
+                stderr=log,
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+
+    def _noted(self) -> dict[str, Any] | None:
+        try:
+            note: dict[str, Any] = json.loads(self.note.read_text())
+        except (OSError, ValueError):
+            return None
+        # A process id is used again after a restart of the machine; its start time is not.
+        return note if _alive(note["pid"]) and _start_time(note["pid"]) == note["started"] else None
+
+    def _refuse_taken_port(self) -> None:
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((HOST, self.port))
+            except OSError as error:
+                raise WarehouseError(
+                    f"Port {self.port} on {HOST} cannot be used ({error.strerror}); set "
+                    "FIRN_LOCAL_PORT to another port."
+                ) from None
+
+    def _turn_log_over(self) -> None:
+        if self.log.exists() and self.log.stat().st_size > 5 * 1024**2:
+            self.log.replace(self.log.with_suffix(".log.1"))
+
+    def _last_words(self) -> str:
+        lines = self.log.read_text(errors="replace").strip().splitlines()
+        return lines[-1] if lines else f"The local warehouse ended at once; see {self.log}."
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return _state(pid) != "Z"
+
+
+def _stat(pid: int) -> list[str]:
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return []
+    return text.rpartition(")")[2].split()
+
+
+def _state(pid: int) -> str:
+    return (_stat(pid) or ["?"])[0]
+
+
+def _start_time(pid: int) -> str:
+    fields = _stat(pid)
+    if len(fields) > 19:
+        return fields[19]
+    found = subprocess.run(
+        ["ps", "-o", "lstart=", "-p", str(pid)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return found.stdout.strip()

@@ -1,1 +1,0 @@
-"""Generated data of every domain, for machines without an account."""
