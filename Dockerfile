@@ -54,8 +54,7 @@ COPY --chown=50000:0 dbt dbt
 COPY --chown=50000:0 include include
 COPY --chown=50000:0 dags dags
 COPY --chown=50000:0 plugins plugins
-
-RUN install -D -m 755 include/commands/firn.sh "${HOME}/.local/bin/firn"
+COPY --chmod=755 include/commands/firn.sh /usr/local/bin/firn
 
 # Packages of dbt's hub: those of dbt/dbt_packages if the folder was filled before, as where the
 # hub is out of reach, else the ones that dbt/package-lock.yml names.
@@ -65,7 +64,7 @@ RUN if [ "${FIRN_ELEMENTARY}" = on ] && [ ! -d dbt/dbt_packages/elementary ]; th
 # Parsing asks no account, so any name will do, and no secret is needed.
 RUN SNOWFLAKE_ACCOUNT=any SNOWFLAKE_USER=any SNOWFLAKE_WAREHOUSE=any \
         SNOWFLAKE_AUTHENTICATOR=externalbrowser FIRN_HOME=/tmp/build \
-        firn manifest \
+        python -m include.commands manifest \
     && rm -rf /tmp/build manifest/parse manifest/lock \
     && python -m compileall -q include dags
 

@@ -118,7 +118,7 @@ lint: $(DEV) ## Check Python (ruff, mypy), SQL (sqlfluff), workflows; nothing is
 	@$(PYTHON) -m ruff check .
 	@$(PYTHON) -m ruff format --check .
 	@$(PYTHON) -m mypy
-	@$(BIN)/lint-imports --no-logo 2>/dev/null || $(BIN)/lint-imports
+	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/sqlfluff lint dbt
 	@$(BIN)/actionlint
 	@$(BIN)/zizmor --offline --quiet .github/workflows

@@ -31,6 +31,8 @@ app.add_typer(deployment, name="deployment")
 @deployment.callback()
 def _deployment() -> None:
     """Look at deployments, and release the lock of a dead one."""
+
+
 console = Console(highlight=False, markup=False, soft_wrap=True)
 errors = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
 

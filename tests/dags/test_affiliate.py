@@ -136,7 +136,7 @@ def with_bonus(tmp_path: Path, manifest: dict[str, Any]) -> Path:
         shutil.copytree(
             REPOSITORY / folder, project / folder, ignore=shutil.ignore_patterns("__pycache__")
         )
-    declarations = project / "include" / "ingestion" / "sources" / "affiliate.yml"
+    declarations = project / "include" / "domains" / "affiliate" / "sources.yml"
     declarations.write_text(declarations.read_text() + BONUS)
     return project
 

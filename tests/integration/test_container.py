@@ -61,7 +61,7 @@ class Containers:
 def manifest(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The manifest as the Dockerfile's own command writes it."""
     dockerfile = re.sub(r"\\\n\s*", " ", (REPOSITORY / "Dockerfile").read_text(encoding="utf-8"))
-    (command,) = re.findall(r"RUN (SNOW.* python -m include\.orchestration manifest)", dockerfile)
+    (command,) = re.findall(r"RUN (SNOW.* python -m include\.commands manifest)", dockerfile)
     file = tmp_path_factory.mktemp("built") / "manifest.json"
     build = {
         "FIRN_TARGET": "prod",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import resource
+import shutil
 import signal
 import socket
 import subprocess
@@ -16,13 +17,14 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+import snowflake.connector
 from snowflake.connector.errors import Error as SnowflakeError
 from tenacity import Retrying, stop_after_delay, wait_fixed
 from typer.testing import CliRunner, Result
 
 from include.commands.firn import app
-from include.local_warehouse.process import ROOT
-from include.warehouse.connection import WarehouseUnreachableError
+from include.local_warehouse.process import ROOT, LocalWarehouse
+from include.warehouse.connection import REPOSITORY, WarehouseUnreachableError
 from tests import campaign
 from tests.conftest import Warehouse, free_port
 
@@ -152,9 +154,9 @@ def test_second_server_of_the_same_folder(warehouse):
         [
             sys.executable,
             "-m",
-            "include.local_warehouse.serve",
-            str(warehouse.home / "warehouse"),
-            "1",
+            "include.local_warehouse",
+            f"--data={warehouse.home / 'warehouse'}",
+            "--port=1",
         ],
         cwd=ROOT,
         capture_output=True,
@@ -300,3 +302,37 @@ def test_other_host_names_are_refused(warehouse):
     with pytest.raises(urllib.error.HTTPError) as caught:
         urllib.request.urlopen(request)  # noqa: S310
     assert caught.value.code == 400
+
+
+def test_the_package_serves_without_the_rest_of_firn(tmp_path: Path) -> None:
+    shutil.copytree(REPOSITORY / "include" / "local_warehouse", tmp_path / "snow" / "flake")
+    port = free_port()
+    log = tmp_path / "log"
+    with log.open("w") as said:
+        server = subprocess.Popen(
+            [sys.executable, "-m", "flake", f"--data={tmp_path / 'data'}", f"--port={port}"],
+            cwd=tmp_path / "snow",
+            env={"PATH": os.environ["PATH"], "FIRN_LOCAL_PASSWORD": "of our own"},
+            stdout=said,
+            stderr=said,
+        )
+    try:
+        warehouse = LocalWarehouse(tmp_path / "data", port, tmp_path)
+        for _ in Retrying(stop=stop_after_delay(60), wait=wait_fixed(0.2)):
+            if warehouse.health() or server.poll() is not None:
+                break
+        with snowflake.connector.connect(
+            account="local",
+            user="anyone",
+            password="of our own",
+            host="127.0.0.1",
+            port=port,
+            protocol="http",
+        ) as connection:
+            connection.cursor().execute("create database shop")
+            [(answer,)] = connection.cursor().execute("select 40 + 2").fetchall()
+        assert answer == 42
+    finally:
+        server.terminate()
+        server.wait(timeout=30)
+    assert "include" not in log.read_text()

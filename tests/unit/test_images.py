@@ -401,8 +401,8 @@ def test_development_has_the_databases_before_anything_builds_in_them() -> None:
     services = development["services"]
     (command,) = services["sample-data"]["command"]
     made, filled = command.split(" && ")
-    assert made.endswith("include.warehouse start")
-    assert filled.endswith("include.sample_data tpch --scale 0.1")
+    assert made.endswith("firn warehouse start")
+    assert filled.endswith("firn sample tpch --scale 0.1")
     assert services["migrate"]["depends_on"]["sample-data"] == {
         "condition": "service_completed_successfully"
     }

@@ -98,7 +98,7 @@ def test_defaults_follow_from_format_and_load(tmp_path: Path) -> None:
             ("key: [id]", "key: [id]\n    format: {type: csv, encoding: klingon}"),
             "'klingon' is not an encoding",
         ),
-        (("domain: sales", "domain: purchases"), "name the file purchases.yml"),
+        (("domain: sales", "domain: purchases"), "name the folder purchases."),
         (("sources:", "sources: ["), "this is not YAML"),
     ],
 )
@@ -109,7 +109,7 @@ def test_a_wrong_entry_is_refused_with_its_place(
     with pytest.raises(DeclarationError) as refused:
         load_domain("sales", declare(tmp_path, GOOD.replace(*change, 1)))
     assert said in str(refused.value)
-    assert "sales.yml" in str(refused.value)
+    assert "sales/sources.yml" in str(refused.value)
 
 
 def test_every_problem_of_a_file_is_named_at_once(tmp_path: Path) -> None:

@@ -51,10 +51,12 @@ def test_files_that_others_may_read_are_closed_to_them_at_the_next_start(tmp_pat
 
 def test_what_is_missing_or_damaged_is_said_in_a_sentence(tmp_path: Path) -> None:
     login = LocalLogin(tmp_path)
-    with pytest.raises(LocalLoginError, match="start it with `python -m"):
+    with pytest.raises(LocalLoginError, match="start it with `firn warehouse start`"):
         login.password()
     # A warehouse that an older version started may be running; it has made no password.
-    with pytest.raises(LocalLoginError, match="if it runs already, stop it first with `python -m"):
+    with pytest.raises(
+        LocalLoginError, match="if it runs already, stop it first with `firn warehouse stop`"
+    ):
         login.password()
     login.password_file.write_text("\n")
     with pytest.raises(LocalLoginError, match=r"local_password is empty: remove it, stop the loc"):

@@ -202,7 +202,7 @@ class TestManifest:
         assert project_fingerprint(with_project | {"DBT_ENV_SECRET_FIRN_0": "x"}) == before
 
     def test_a_missing_manifest_says_how_to_write_it(self, variables: dict[str, str]) -> None:
-        with pytest.raises(FileNotFoundError, match=r"python -m include\.orchestration manifest"):
+        with pytest.raises(FileNotFoundError, match="firn manifest"):
             read_manifest(manifest_path(variables))
 
 

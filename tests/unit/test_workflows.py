@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 import yaml
 
 from include.warehouse.connection import REPOSITORY
+from supply_chain.__main__ import app as supply_chain
 from tests.firn_command import command_of
 
 FOLDER = REPOSITORY / ".github" / "workflows"
@@ -222,6 +224,8 @@ def test_what_is_called_exists(file: Path) -> None:
                 command, options = command_of(words)
                 taken = {name for one in command.params for name in one.opts}
                 assert {one for one in options if one.startswith("--")} <= taken
+            case [".venv/bin/python", "-m", "supply_chain", command, *_]:
+                assert command in typer.main.get_command(supply_chain).commands  # type: ignore[attr-defined]
             case ["umask", "077"] | ["printf", *_]:
                 pass
             case _:
