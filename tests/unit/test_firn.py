@@ -32,7 +32,7 @@ WRONG = {
     "setup --size moon": "",
     "warehouse start --moon": "No such option",
 }
-UNREACHABLE = ("sql select", "rejected forex", "load forex", "setup")
+UNREACHABLE = ("sql select", "rejected forex", "setup")
 NO_ACCOUNT = ("sql select", "load forex", "rollback", "up", "report", "monitoring build")
 
 

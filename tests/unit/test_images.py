@@ -103,7 +103,7 @@ def test_no_secret_gets_into_a_layer() -> None:
             files = {part for part in rest.split()[:-1] if not part.startswith("--")}
             assert files <= {
                 *("LICENSE", "NOTICE", "requirements-image.txt", "packages.yml"),
-                *("dbt", "include", "dags", "plugins"),
+                *("dbt", "include", "include/commands/firn.sh", "dags", "plugins"),
             }, rest
 
 
@@ -408,7 +408,8 @@ def test_development_has_the_databases_before_anything_builds_in_them() -> None:
     }
     # Its health check is about itself, whatever the image was built for.
     assert services["warehouse"]["environment"]["FIRN_TARGET"] == "local"
-    folder, port = services["warehouse"]["command"]
+    data, folder, at, port = services["warehouse"]["command"]
+    assert (data, at) == ("--data", "--port")
     (home,) = re.findall(r"(?m)^    FIRN_HOME=(\S+) \\$", text("Dockerfile"))
     assert folder == f"{home}/warehouse"
     assert int(port) == ConnectionSettings().port

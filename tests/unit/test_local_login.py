@@ -54,9 +54,7 @@ def test_what_is_missing_or_damaged_is_said_in_a_sentence(tmp_path: Path) -> Non
     with pytest.raises(LocalLoginError, match="start it with `firn warehouse start`"):
         login.password()
     # A warehouse that an older version started may be running; it has made no password.
-    with pytest.raises(
-        LocalLoginError, match="if it runs already, stop it first with `firn warehouse stop`"
-    ):
+    with pytest.raises(LocalLoginError, match="if it runs already, stop it first"):
         login.password()
     login.password_file.write_text("\n")
     with pytest.raises(LocalLoginError, match=r"local_password is empty: remove it, stop the loc"):
