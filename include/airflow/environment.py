@@ -144,7 +144,7 @@ def project_environment(settings: ConnectionSettings | None = None) -> dict[str,
         ConfigurationError: the connection settings cannot be used.
         SettingError: a variable of ours is malformed.
     """
-    from include.project.dbt import dbt_environment
+    from include.project.environment import dbt_environment
 
     variables = dbt_environment(settings)
     for name in (SLACK, *PASSED_ON):

@@ -15,7 +15,8 @@ from typing import Any
 import yaml
 
 from include.core.errors import UserError
-from include.project.dbt import dbt_environment
+from include.project.dbt import TELL_NOBODY, Dbt, last_lines
+from include.project.environment import dbt_environment
 from include.project.manifest import MONITORING, ensure_manifest, read_manifest
 from include.project.monitoring_switch import MonitoringOffError, Switch, monitoring_switch
 from include.warehouse.catalogue import existing
@@ -165,15 +166,7 @@ class Elementary:
     def _dbt(self, *command: str, autoupload: bool = False, good: Sequence[int] = (0,)) -> None:
         # A folder each, as dbt parses everything again when variables change.
         folder = self.home / ("dbt-upload" if autoupload else "dbt")
-        arguments = [
-            *(str(Path(sys.executable).with_name("dbt")), "--no-use-colors"),
-            *command,
-            f"--target={self.settings.target}",
-            f"--project-dir={PROJECT}",
-            f"--profiles-dir={PROJECT}",
-            f"--target-path={folder}",
-            f"--log-path={folder}",
-        ]
+        arguments = Dbt(PROJECT, self.settings.target, folder).command(*command)
         if autoupload:
             arguments.append("--vars={disable_dbt_artifacts_autoupload: false}")
         self._run(f"dbt {command[0]}", arguments, {}, good=good)
@@ -228,8 +221,7 @@ class Elementary:
             **os.environ,
             **self.settings.environment(),
             **self.switch.environment(),
-            "DBT_SEND_ANONYMOUS_USAGE_STATS": "False",
-            "DO_NOT_TRACK": "1",
+            **TELL_NOBODY,
             **variables,
         }
         ended = subprocess.run(
@@ -244,8 +236,7 @@ class Elementary:
         )
         sys.stdout.write(ended.stdout)
         if ended.returncode not in good:
-            said = "\n".join(ended.stdout.strip().splitlines()[-12:])
-            raise ElementaryError(f"Elementary's {what} failed:\n{said}")
+            raise ElementaryError(f"Elementary's {what} failed:\n{last_lines(ended.stdout)}")
 
 
 def report_writer() -> Callable[[Path], str | None]:

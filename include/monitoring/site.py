@@ -7,7 +7,6 @@ import json
 import os
 import re
 import shutil
-import subprocess
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import contextmanager
@@ -33,9 +32,10 @@ from include.project.builds import (
     read_freshness,
     read_run_results,
 )
+from include.project.dbt import Dbt, last_lines
 from include.project.manifest import manifest_path, read_manifest
 from include.project.monitoring_switch import monitoring_switch
-from include.project.paths import dbt_executable, dbt_project
+from include.project.paths import dbt_project, target
 from include.warehouse.connection import ConnectionSettings, WarehouseUnreachableError
 
 if TYPE_CHECKING:
@@ -323,19 +323,12 @@ def _dbt_docs(
 
 def _generate_docs(file: Path, variables: Mapping[str, str]) -> str | None:
     """All of dbt's documentation in one page; the end of what dbt said if it fails."""
-    project = str(dbt_project(variables))
     with tempfile.TemporaryDirectory() as folder:
-        command = [dbt_executable(), "--no-use-colors", "docs", "generate", "--static"]
-        command += ["--project-dir", project, "--profiles-dir", project]
-        command += ["--target-path", folder, "--log-path", folder]
-        quiet = {"DBT_SEND_ANONYMOUS_USAGE_STATS": "False", "DO_NOT_TRACK": "1"}
-        done = subprocess.run(
-            command, env={**variables, **quiet}, capture_output=True, text=True, check=False
-        )
+        dbt = Dbt(dbt_project(variables), target(variables), Path(folder))
+        done = dbt.call("docs", "generate", "--static", variables=variables)
         page = Path(folder, "static_index.html")
         if done.returncode != 0 or not page.exists():
-            lines = (done.stdout or done.stderr).strip().splitlines()
-            return lines[-1] if lines else f"exit code {done.returncode}"
+            return last_lines(done.stdout, 1) or f"exit code {done.returncode}"
         shutil.move(page, file)
     return None
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from include.core.logs import event
+from include.project.dbt import Dbt, DbtError, said
 from include.project.manifest import tests_by_owner
 from include.project.paths import firn_home
 
@@ -221,6 +222,20 @@ def _seconds(results: Sequence[NodeResult]) -> float | None:
     if not began or not ended:
         return None
     return round((max(ended) - min(began)).total_seconds(), 3)
+
+
+def run_nodes(dbt: Dbt, command: str, *arguments: str) -> list[NodeResult]:
+    """Run a command that builds or tests, in this process, and give what became of each node.
+
+    Raises:
+        DbtError: it failed, and no node of it did.
+    """
+    (dbt.folder / RUN_RESULTS).unlink(missing_ok=True)
+    done = dbt.invoke(command, *arguments)
+    results = [] if done.exception else read_run_results(dbt.folder)
+    if not done.success and not any(node.failed for node in results):
+        raise DbtError(f"dbt {command} could not do its work: {said(done)}")
+    return results
 
 
 def read_run_results(folder: Path) -> list[NodeResult]:

@@ -11,14 +11,14 @@ import fcntl
 import hashlib
 import json
 import os
-import subprocess
 from collections.abc import Collection, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from include.core.errors import UserError
-from include.project.paths import airflow_home, dbt_executable, dbt_project, target
+from include.project.dbt import Dbt, last_lines
+from include.project.paths import airflow_home, dbt_project, target
 
 _GENERATED = {"target", "logs", "dbt_internal_packages", "__pycache__"}
 _SUFFIXES = {".sql", ".yml", ".yaml", ".csv", ".md", ".py"}
@@ -41,6 +41,8 @@ DECISIVE = (
 
 NO_BOUNDS = {"backfill_start": "", "backfill_end": ""}
 """The variables that bound incremental models, as a run without a range gives them."""
+
+_PARSE = ("parse", "--vars", json.dumps(NO_BOUNDS))
 
 MONITORING = "monitoring"
 """The tag of tests that no pipeline runs but `platform__monitoring__hourly`; Elementary's."""
@@ -166,21 +168,20 @@ def parse_arguments(variables: Mapping[str, str], work: Path) -> list[str]:
         variables: the environment of the Airflow it is for.
         work: the folder for what dbt writes.
     """
-    project = str(dbt_project(variables))
-    return [
-        *("--no-use-colors", "parse", "--target", target(variables), "--profile", "firn"),
-        *("--project-dir", project, "--profiles-dir", project, "--vars", json.dumps(NO_BOUNDS)),
-        *("--target-path", str(work), "--log-path", str(work)),
-    ]
+    return _dbt(variables, work).arguments(*_PARSE)
+
+
+def _dbt(variables: Mapping[str, str], work: Path) -> Dbt:
+    return Dbt(dbt_project(variables), target(variables), work)
 
 
 def _parse(variables: Mapping[str, str], work: Path) -> None:
-    command = [dbt_executable(), *parse_arguments(variables, work)]
-    parsed = subprocess.run(command, env=variables, capture_output=True, text=True, check=False)
+    parsed = _dbt(variables, work).call(*_PARSE, variables=variables)
     if parsed.returncode != 0:
-        said = "\n".join(parsed.stdout.strip().splitlines()[-12:])
-        project = dbt_project(variables)
-        raise ManifestError(f"The dbt project in {project} cannot be parsed:\n{said}")
+        raise ManifestError(
+            f"The dbt project in {dbt_project(variables)} cannot be parsed:\n"
+            + last_lines(parsed.stdout)
+        )
 
 
 def require_manifest(variables: Mapping[str, str]) -> Path:

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from include.delivery.deployment import run
-from include.delivery.deployment.dbt import Dbt
+from include.delivery.deployment.dbt import DeployedProject
 from include.delivery.deployment.errors import DeploymentError
 from include.delivery.deployment.records import Book
 from include.warehouse.connection import connect, get_settings
@@ -49,7 +49,7 @@ def kill_at(last: str) -> None:
 def main() -> None:
     folder, steps = Path(sys.argv[1]), sys.argv[2:]
     os.environ["DBT_PROJECT_DIR"] = str(folder)
-    Dbt._run = small_project.run_in_process  # type: ignore[method-assign]
+    DeployedProject._run = small_project.run_in_process  # type: ignore[method-assign]
     seen = []
 
     def look(into: Path) -> None:

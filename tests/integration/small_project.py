@@ -91,8 +91,8 @@ def environment(variables: Mapping[str, str]) -> Iterator[None]:
         os.environ.update(before)
 
 
-def run_in_process(self: deployment_dbt.Dbt, target: Path, *command: str) -> int:
-    """In place of `Dbt._run`: the same command without a new process, which takes seconds.
+def run_in_process(self: deployment_dbt.DeployedProject, target: Path, *command: str) -> int:
+    """In place of `DeployedProject._run`: the same command without a new process.
 
     What was parsed for an earlier deployment is parsed again only where a file has changed.
     """

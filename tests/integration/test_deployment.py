@@ -19,7 +19,7 @@ from tenacity import Retrying, stop_after_delay, wait_fixed
 from include.commands.firn import app
 from include.delivery.account import grants_of_database
 from include.delivery.deployment import artifacts, checks, databases, records, run
-from include.delivery.deployment.dbt import Dbt, plan
+from include.delivery.deployment.dbt import DeployedProject, plan
 from include.delivery.deployment.errors import DeploymentError
 from include.delivery.deployment.exchange import exchange, left_behind
 from include.delivery.deployment.records import Book
@@ -34,7 +34,7 @@ pytestmark = pytest.mark.integration
 
 REPOSITORY = Path(__file__).parents[2]
 READ = "select max(version), count(*) from ANALYTICS.MART.{}"
-REAL_RUN = Dbt._run
+REAL_RUN = DeployedProject._run
 ROW = "insert into ANALYTICS.INTERMEDIATE.INT_SMALL (id, version) values ({}, 2)"
 NINTH = "create or replace view ANALYTICS_STAGING.STAGING.STG_SMALL as select 9 as version, 1 as id"
 HAS_ROW = "select count(*) from {}.INTERMEDIATE.INT_SMALL where id = {}"
@@ -115,7 +115,7 @@ def rehearsed(place):
             "SNOWFLAKE_ACCOUNT": "local",
         }.items():
             patch.setenv(name, value)
-        patch.setattr(Dbt, "_run", small_project.run_in_process)
+        patch.setattr(DeployedProject, "_run", small_project.run_in_process)
         yield ConnectionSettings()
 
 
@@ -464,7 +464,7 @@ def test_dbt_of_who_lost_the_lock_ends_and_nothing_is_swapped(settings, project,
         finally:
             breaking.join()
 
-    monkeypatch.setattr(Dbt, "_run", run_dbt)
+    monkeypatch.setattr(DeployedProject, "_run", run_dbt)
     assert "took over" in refusal(lambda: deploy(Wanted(SHAS[2]), settings))
     assert children
     assert not psutil.wait_procs(children, timeout=0)[1], "dbt has ended before the error is raised"

@@ -21,7 +21,7 @@ from include.airflow.environment import airflow_environment
 from include.commands import deployment as commands
 from include.core.variables import REPOSITORY
 from include.delivery.deployment import checks, databases, pipelines
-from include.delivery.deployment.dbt import Dbt
+from include.delivery.deployment.dbt import DeployedProject
 from include.delivery.deployment.errors import DeploymentError
 from include.delivery.deployment.pipelines import Pipelines
 from include.delivery.deployment.records import Book
@@ -145,7 +145,7 @@ def rehearsed(place, airflow, project):
             "FIRN_AIRFLOW_PASSWORD": PASSWORD,
         }.items():
             patch.setenv(name, value)
-        patch.setattr(Dbt, "_run", small_project.run_in_process)
+        patch.setattr(DeployedProject, "_run", small_project.run_in_process)
         patch.setattr(pipelines, "LOOK_SECONDS", 0.2)
         small_project.write(project, version=1)
         airflow.sql("update dag set is_paused = (dag_id = 'resting')")

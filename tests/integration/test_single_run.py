@@ -71,7 +71,7 @@ with DAG(
     @task
     def listed():
         from cosmos.dbt.runner import get_runner
-        from include.airflow.environment import dbt_project
+        from include.project.paths import dbt_project
 
         project = HERE / "project"
         project.mkdir(exist_ok=True)

@@ -35,7 +35,7 @@ from airflow.sdk import DAG, task
 
 from include.core.logs import event
 from include.orchestration.dag_parts import default_args
-from include.airflow.environment import dbt_executable
+from include.project.paths import dbt_executable
 
 SECRETS = pathlib.Path(os.environ["TEST_SECRETS"]).read_text().split()
 

@@ -330,7 +330,9 @@ def test_the_package_serves_without_the_rest_of_firn(tmp_path: Path) -> None:
             protocol="http",
         ) as connection:
             connection.cursor().execute("create database shop")
-            [(answer,)] = connection.cursor().execute("select 40 + 2").fetchall()
+            cursor = connection.cursor()
+            cursor.execute("select 40 + 2")
+            [(answer,)] = cursor.fetchall()
         assert answer == 42
     finally:
         server.terminate()

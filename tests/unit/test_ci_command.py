@@ -12,10 +12,11 @@ from typer.testing import CliRunner
 
 from include.commands import ci as command
 from include.commands.firn import app
-from include.delivery.pull_requests.dbt import Dbt, dbt_environment
-from include.delivery.pull_requests.errors import CiError
 from include.delivery.pull_requests.rehearsal import rehearsal_settings
 from include.delivery.pull_requests.text import MARKER
+from include.project.builds import run_nodes
+from include.project.dbt import Dbt, DbtError
+from include.project.environment import environment_without_monitoring
 from include.warehouse.connection import ConnectionSettings
 
 ACCOUNT = {
@@ -124,7 +125,7 @@ def test_a_rehearsal_reaches_no_account(account: pytest.MonkeyPatch) -> None:
 
 def test_dbt_gets_no_variable_of_an_account_in_a_rehearsal(account: pytest.MonkeyPatch) -> None:
     before = dict(os.environ)
-    with dbt_environment(rehearsal_settings("ci")):
+    with environment_without_monitoring(rehearsal_settings("ci")):
         names = {name for name in os.environ if name.startswith("SNOWFLAKE_")}
         assert names == {"SNOWFLAKE_ACCOUNT"}
         assert os.environ["SNOWFLAKE_ACCOUNT"] == "local"
@@ -142,15 +143,15 @@ def test_dbt_that_fails_is_no_success_though_no_node_failed(
         (self.folder / "run_results.json").write_text(json.dumps(results))
         return dbtRunnerResult(success=False)
 
-    monkeypatch.setattr(Dbt, "_invoke", failing)
+    monkeypatch.setattr(Dbt, "invoke", failing)
     dbt = Dbt(tmp_path, "ci", tmp_path)
     if status == "error":
-        assert [node.failed for node in dbt.run("build")] == [True]
+        assert [node.failed for node in run_nodes(dbt, "build")] == [True]
     else:
-        with pytest.raises(CiError, match="dbt build could not do its work"):
-            dbt.run("build")
+        with pytest.raises(DbtError, match="dbt build could not do its work"):
+            run_nodes(dbt, "build")
 
 
 def test_dbt_gets_the_account_where_it_is_meant(account: pytest.MonkeyPatch) -> None:
-    with dbt_environment(ConnectionSettings()):
+    with environment_without_monitoring(ConnectionSettings()):
         assert os.environ["SNOWFLAKE_PASSWORD"] == "not-to-be-used"

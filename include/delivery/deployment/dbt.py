@@ -19,9 +19,10 @@ from include.delivery.deployment.databases import PRODUCTION, STAGING
 from include.delivery.deployment.errors import DeploymentError
 from include.monitoring.elementary import SCHEMA as ELEMENTARY
 from include.project.builds import read_freshness, read_run_results
+from include.project.dbt import TELL_NOBODY, Dbt
 from include.project.manifest import MONITORING, domain_selection
 from include.project.monitoring_switch import monitoring_switch
-from include.project.paths import dbt_executable, dbt_project
+from include.project.paths import dbt_project
 from include.warehouse.connection import ConnectionSettings
 
 IN_STAGING = "FIRN_BUILD_STAGING"
@@ -58,7 +59,7 @@ class Plan:
     may_be_empty: frozenset[str] = frozenset()
 
 
-class Dbt:
+class DeployedProject:
     """The dbt project, with one folder for all that it says.
 
     Args:
@@ -144,24 +145,14 @@ class Dbt:
     def _run(self, target: Path, *command: str) -> int:
         """Run dbt, which prints what it does; its exit code."""
         target.mkdir(parents=True, exist_ok=True)
-        project = str(dbt_project())
         variables = {
             **os.environ,
             **self.settings.environment(),
             **self.switch.environment(),
+            **TELL_NOBODY,
             IN_STAGING: "1" if target == self.staging else "0",
-            "DBT_SEND_ANONYMOUS_USAGE_STATS": "False",
-            "DO_NOT_TRACK": "1",
         }
-        options = {
-            "--target": "prod",
-            "--project-dir": project,
-            "--profiles-dir": project,
-            "--target-path": str(target),
-            "--log-path": str(target),
-        }
-        command += tuple(word for option in options.items() for word in option)
-        command = (dbt_executable(), "--no-use-colors", *command)
+        command = tuple(Dbt(dbt_project(), "prod", target).command(*command))
         return run_while_alive(command, variables, self.check)
 
 

@@ -126,7 +126,7 @@ def _deploy_alone(
         )
     book.begin("deploy", sha, book.deployment_id, replaced.deployment_id if replaced else None)
     build = Build(book.deployment_id, sha, is_complete=False)
-    project = dbt.Dbt(settings, _folder(settings, book.deployment_id), book.check)
+    project = dbt.DeployedProject(settings, _folder(settings, book.deployment_id), book.check)
     with _entered(book):
         counts = _deploy(wanted, settings, own, book, build, project, pipelines, say)
     # Production is the new one from here on. If another deployment took over, it does the rest.
@@ -148,7 +148,7 @@ def _deploy(
     own: DeploymentSettings,
     book: Book,
     build: Build,
-    project: dbt.Dbt,
+    project: dbt.DeployedProject,
     pipelines: Pipelines,
     say: Say,
 ) -> dict[str, int]:

@@ -14,7 +14,6 @@ from pathlib import Path
 
 from include.delivery.account import create_databases
 from include.delivery.deployment import artifacts
-from include.delivery.pull_requests.dbt import Dbt, dbt_environment
 from include.delivery.pull_requests.errors import CiError
 from include.delivery.pull_requests.schemas import drop
 from include.delivery.pull_requests.slim import Outcome, Plan, Say, make_plan, slim_build
@@ -23,8 +22,10 @@ from include.ingestion.landing import landing_folder
 from include.ingestion.loader import load_source
 from include.ingestion.sources import domains as ingested
 from include.ingestion.sources import load_domain
-from include.project.builds import RUN_RESULTS, read_run_results
+from include.project.builds import RUN_RESULTS, read_run_results, run_nodes
+from include.project.dbt import Dbt
 from include.project.domains import Pipeline
+from include.project.environment import environment_without_monitoring
 from include.project.manifest import domain_selection
 from include.warehouse.connection import LOCAL_ACCOUNT, REPOSITORY, ConnectionSettings, Target
 from include.warehouse.local_process import start_warehouse, stop_warehouse
@@ -205,9 +206,9 @@ def build_production(
     _only_here(settings)
     say(f"Building production from {base.sha[:12]}: {', '.join(sorted(domains))}")
     select = [part for domain in sorted(domains) for part in domain_selection(domain)]
-    with checked_out(base.sha, repository) as tree, dbt_environment(settings):
+    with checked_out(base.sha, repository) as tree, environment_without_monitoring(settings):
         dbt = Dbt(tree / "dbt", "prod", folder)
-        nodes = dbt.run("build", "--select", *select)
+        nodes = run_nodes(dbt, "build", "--select", *select)
     failed = [node for node in nodes if node.failed]
     if failed:
         raise CiError(

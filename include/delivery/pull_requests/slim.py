@@ -8,11 +8,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from include.delivery.pull_requests.dbt import MANIFEST, Dbt, dbt_environment
 from include.delivery.pull_requests.errors import CiError
 from include.delivery.pull_requests.schemas import drop
 from include.delivery.pull_requests.state import Base, Silent, changed_variables, comparable
-from include.project.builds import NodeResult
+from include.project.builds import NodeResult, run_nodes
+from include.project.dbt import MANIFEST, Dbt
+from include.project.environment import environment_without_monitoring
 from include.project.manifest import domain_selection
 from include.warehouse.catalogue import existing
 from include.warehouse.connection import REPOSITORY, ConnectionSettings, connect
@@ -182,7 +183,7 @@ def make_plan(
         CiError: the project cannot be parsed or compared.
     """
     project = repository / "dbt"
-    with dbt_environment(settings):
+    with environment_without_monitoring(settings):
         dbt = Dbt(project, "ci", folder / "target")
         manifest = dbt.parse()
         variables = changed_variables(base.sha, project, repository)
@@ -258,11 +259,11 @@ def slim_build(
     where = str(folder / "state")
     defer = ["--defer", "--favor-state", "--state", where]
     select = _domains(domains) if domains else ["--select", CHANGED]
-    with dbt_environment(settings):
+    with environment_without_monitoring(settings):
         dbt = Dbt(repository / "dbt", "ci", folder / "target", quiet=quiet)
         drop(settings, number)
         say("Building and unit-testing over no rows")
-        tried = dbt.run(
+        tried = run_nodes(dbt,
             "build", *select, *defer, "--empty", "--exclude-resource-type", "test",
         )  # fmt: skip
         incremental = [
@@ -272,7 +273,7 @@ def slim_build(
         ]
         if incremental and not any(node.failed for node in tried):
             # Onto the tables that are there now: their other SQL.
-            tried += dbt.run("run", "--select", *incremental, *defer, "--empty")
+            tried += run_nodes(dbt, "run", "--select", *incremental, *defer, "--empty")
         if any(node.failed for node in tried):
             return Outcome(plan, tried, stopped_early=True)
         drop(settings, number)
@@ -280,13 +281,15 @@ def slim_build(
         if names:
             say(f"Cloning from production: {', '.join(names)}")
             refused = [
-                one for one in dbt.run("clone", "--select", *names, "--state", where) if one.failed
+                one
+                for one in run_nodes(dbt, "clone", "--select", *names, "--state", where)
+                if one.failed
             ]
             if refused:
                 said = " ".join(refused[0].message.split())
                 raise CiError(f"Production's {refused[0].name} cannot be cloned: {said}")
         say("Building and testing")
-        built = dbt.run("build", *select, *defer, "--exclude-resource-type", "unit_test")
+        built = run_nodes(dbt, "build", *select, *defer, "--exclude-resource-type", "unit_test")
     unit_tests = [node for node in tried if node.kind == "unit_test"]
     # dbt also lists exposures, of which it builds nothing; of hooks it matters that one failed.
     nodes = [

@@ -15,10 +15,11 @@ from typing import Any
 import yaml
 
 from include.delivery.deployment import artifacts
-from include.delivery.pull_requests.dbt import MANIFEST, Dbt, dbt_environment
 from include.delivery.pull_requests.errors import CiError
 from include.delivery.pull_requests.meaning import same_meaning
 from include.project.builds import read_run_results
+from include.project.dbt import MANIFEST, Dbt
+from include.project.environment import environment_without_monitoring
 from include.warehouse.connection import DATABASES, REPOSITORY, ConnectionSettings
 
 ANCESTORS = 100
@@ -152,7 +153,7 @@ def find_base(
             seconds = {node.unique_id: node.seconds for node in read_run_results(folder)}
             manifest = json.loads((folder / MANIFEST).read_text())
             return Base(one, f"{which}.", after_deployment(manifest), seconds)
-    with checked_out(sha, repository) as tree, dbt_environment(settings):
+    with checked_out(sha, repository) as tree, environment_without_monitoring(settings):
         manifest = Dbt(tree / "dbt", "prod", folder).parse()
     before = f" nor of the {_counted(len(line) - 1, 'commit')} before it" if len(line) > 1 else ""
     return Base(
