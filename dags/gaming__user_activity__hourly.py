@@ -10,37 +10,26 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-import pendulum
-from airflow.sdk import DAG, Asset
+from airflow.sdk import DAG
 
-from include.orchestration.dag_parts import (
-    check_mode,
-    default_args,
-    pipeline_alerts,
-    pipeline_params,
-    publish,
-)
 from include.orchestration.dbt_tasks import dbt_task_group
 from include.orchestration.ingestion_tasks import ingest
-from include.orchestration.summary_tasks import summary
+from include.orchestration.pipeline import pipeline, run
 
 with DAG(
-    dag_id="gaming__user_activity__hourly",
-    schedule="0 * * * *",
-    start_date=pendulum.datetime(2025, 1, 1, tz="UTC"),
-    catchup=False,
-    max_active_runs=1,
-    dagrun_timeout=timedelta(minutes=60),
-    default_args=default_args(retries=1, retry_delay=timedelta(minutes=1)),
-    params=pipeline_params(),
-    **pipeline_alerts(late_after=timedelta(minutes=45)),
-    tags=["gaming", "ingestion", "dbt"],
-    doc_md=__doc__,
+    **pipeline(
+        "gaming__user_activity__hourly",
+        "0 * * * *",
+        __doc__,
+        late_after=timedelta(minutes=45),
+        timeout=timedelta(minutes=60),
+        retries=1,
+        retry_delay=timedelta(minutes=1),
+    )
 ):
-    (
-        check_mode()
-        >> ingest("gaming", ["spins_hourly"])
-        >> dbt_task_group(
+    run(
+        ingest("gaming", ["spins_hourly"]),
+        dbt_task_group(
             "gaming",
             select=[
                 "stg_gaming__spin_places",
@@ -52,6 +41,6 @@ with DAG(
                 "mart_user_activity_hourly",
             ],
             sources=["spins_hourly"],
-        )
-        >> [publish(Asset("gaming")), summary("gaming")]
+        ),
+        publishes="gaming",
     )

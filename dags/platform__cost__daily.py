@@ -10,28 +10,19 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-import pendulum
 from airflow.sdk import DAG
 
 from include.orchestration.cost_tasks import budget, costs
-from include.orchestration.dag_parts import (
-    check_mode,
-    default_args,
-    pipeline_alerts,
-    pipeline_params,
-)
+from include.orchestration.pipeline import check_mode, pipeline
 
 with DAG(
-    dag_id="platform__cost__daily",
-    # Queries are told of up to eight hours late.
-    schedule="30 8 * * *",
-    start_date=pendulum.datetime(2025, 1, 1, tz="UTC"),
-    catchup=False,
-    max_active_runs=1,
-    default_args=default_args(),
-    params=pipeline_params(),
-    **pipeline_alerts(late_after=timedelta(hours=2)),
-    tags=["platform", "cost", "dbt"],
-    doc_md=__doc__,
+    **pipeline(
+        "platform__cost__daily",
+        # Queries are told of up to eight hours late.
+        "30 8 * * *",
+        __doc__,
+        late_after=timedelta(hours=2),
+        tags=["cost", "dbt"],
+    )
 ):
     check_mode() >> costs() >> budget()

@@ -10,30 +10,22 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-import pendulum
 from airflow.sdk import DAG
 
-from include.orchestration.dag_parts import default_args, pipeline_alerts
-from include.orchestration.monitoring_tasks import (
-    build,
-    complete,
-    report,
-    silence,
-    tell,
-    watch,
-)
+from include.orchestration.monitoring_tasks import build, complete, report, silence, tell, watch
+from include.orchestration.pipeline import pipeline
 
 with DAG(
-    dag_id="platform__monitoring__hourly",
-    schedule="20 * * * *",
-    start_date=pendulum.datetime(2025, 1, 1, tz="UTC"),
-    catchup=False,
-    max_active_runs=1,
-    dagrun_timeout=timedelta(minutes=55),
-    default_args=default_args(retries=1, retry_delay=timedelta(minutes=2)),
-    **pipeline_alerts(late_after=timedelta(minutes=45)),
-    tags=["platform", "monitoring"],
-    doc_md=__doc__,
+    **pipeline(
+        "platform__monitoring__hourly",
+        "20 * * * *",
+        __doc__,
+        late_after=timedelta(minutes=45),
+        tags=["monitoring"],
+        timeout=timedelta(minutes=55),
+        retries=1,
+        retry_delay=timedelta(minutes=2),
+    )
 ):
     watched = [build() >> watch() >> tell(), silence()]
     watched >> complete()

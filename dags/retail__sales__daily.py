@@ -10,34 +10,27 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-import pendulum
-from airflow.sdk import DAG, Asset
+from airflow.sdk import DAG
 
 from include.domains.retail.tasks import deliver, sample_params
-from include.orchestration.dag_parts import (
-    check_mode,
-    default_args,
-    pipeline_alerts,
-    pipeline_params,
-    publish,
-)
 from include.orchestration.dbt_tasks import dbt_task_group
 from include.orchestration.export_tasks import export
 from include.orchestration.ingestion_tasks import ingest
-from include.orchestration.summary_tasks import summary
+from include.orchestration.pipeline import pipeline, run
 
 with DAG(
-    dag_id="retail__sales__daily",
-    schedule="0 6 * * *",
-    start_date=pendulum.datetime(2025, 1, 1, tz="UTC"),
-    catchup=False,
-    max_active_runs=1,
-    default_args=default_args(),
-    params=pipeline_params() | sample_params(),
-    **pipeline_alerts(late_after=timedelta(hours=3)),
-    tags=["retail", "ingestion", "dbt"],
-    doc_md=__doc__,
+    **pipeline(
+        "retail__sales__daily",
+        "0 6 * * *",
+        __doc__,
+        late_after=timedelta(hours=3),
+        params=sample_params(),
+    )
 ):
-    exported = export("retail")
-    check_mode() >> deliver() >> ingest("retail") >> dbt_task_group("retail") >> exported
-    exported >> [publish(Asset("retail")), summary("retail")]
+    run(
+        deliver(),
+        ingest("retail"),
+        dbt_task_group("retail"),
+        export("retail"),
+        publishes="retail",
+    )

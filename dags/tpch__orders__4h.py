@@ -9,29 +9,18 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-import pendulum
-from airflow.sdk import DAG, Asset
+from airflow.sdk import DAG
 
-from include.orchestration.dag_parts import (
-    check_mode,
-    default_args,
-    pipeline_alerts,
-    pipeline_params,
-    publish,
-)
 from include.orchestration.dbt_tasks import dbt_task_group
-from include.orchestration.summary_tasks import summary
+from include.orchestration.pipeline import pipeline, run
 
 with DAG(
-    dag_id="tpch__orders__4h",
-    schedule="0 */4 * * *",
-    start_date=pendulum.datetime(2025, 1, 1, tz="UTC"),
-    catchup=False,
-    max_active_runs=1,
-    default_args=default_args(),
-    params=pipeline_params(),
-    **pipeline_alerts(late_after=timedelta(hours=1)),
-    tags=["tpch", "dbt"],
-    doc_md=__doc__,
+    **pipeline(
+        "tpch__orders__4h",
+        "0 */4 * * *",
+        __doc__,
+        late_after=timedelta(hours=1),
+        tags=["dbt"],
+    )
 ):
-    check_mode() >> dbt_task_group("tpch") >> [publish(Asset("tpch")), summary("tpch")]
+    run(dbt_task_group("tpch"), publishes="tpch")

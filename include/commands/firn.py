@@ -29,7 +29,7 @@ _MODULES = {
     "demo": ("demo",),
     "deployment": ("deploy", "deployment", "rollback"),
     "loading": ("load", "reconcile", "rejected", "schema", "sources"),
-    "monitoring": ("monitoring", "report"),
+    "monitoring": ("monitoring", "report", "schedules"),
     "retention": ("retention",),
     "sample": ("sample",),
     "warehouse": ("doctor", "setup", "sql", "warehouse"),

@@ -13,6 +13,7 @@ from rich.console import Console
 
 from include.airflow.environment import SLACK, airflow_environment
 from include.monitoring.elementary import Elementary, ElementaryError, report_writer
+from include.monitoring.pipelines import schedules
 from include.monitoring.site import build_report
 from include.project.monitoring_switch import monitoring_switch
 from include.warehouse.connection import (
@@ -68,6 +69,12 @@ def report(
         if part.href is None:
             console.print(f"Without {part.title}: {part.note}")
     console.print(f"{made.headline}\n{made.index}")
+
+
+@app.command(name="schedules")
+def show_schedules() -> None:
+    """Print when each DAG starts, as Markdown."""
+    typer.echo(schedules(), nl=False)
 
 
 @monitoring.command()

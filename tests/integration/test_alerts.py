@@ -264,7 +264,7 @@ DAG = '''
 import pendulum
 from airflow.sdk import DAG, get_current_context, task
 from include.orchestration.alerts import rows_rejected, run_failed, run_succeeded
-from include.orchestration.dag_parts import default_args
+from include.orchestration.pipeline import default_args
 
 with DAG(
     dag_id="alerts__try__never",

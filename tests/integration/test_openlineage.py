@@ -180,7 +180,7 @@ import sys
 
 import pendulum
 from airflow.sdk import DAG, task
-from include.orchestration.dag_parts import default_args
+from include.orchestration.pipeline import default_args
 
 
 def watch(event, arguments):

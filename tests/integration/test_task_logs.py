@@ -34,7 +34,7 @@ import pendulum
 from airflow.sdk import DAG, task
 
 from include.core.logs import event
-from include.orchestration.dag_parts import default_args
+from include.orchestration.pipeline import default_args
 from include.project.paths import dbt_executable
 
 SECRETS = pathlib.Path(os.environ["TEST_SECRETS"]).read_text().split()

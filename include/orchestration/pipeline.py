@@ -1,13 +1,22 @@
-"""What every DAG has in common: its tasks' arguments, its parameters, its first and last task."""
+"""What every DAG has in common: its arguments, its parameters, its first and last tasks.
+
+A DAG file is a docstring, a schedule and steps::
+
+    with DAG(**pipeline("tpch__orders__4h", "0 */4 * * *", __doc__, late_after=timedelta(hours=1))):
+        run(dbt_task_group("tpch"), publishes="tpch")
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
+from itertools import pairwise
 from typing import Any, cast
 
+import pendulum
 from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import Asset, Param, get_current_context, task
+from airflow.sdk.definitions._internal.contextmanager import DagContext
 from airflow.sdk.definitions.callback import AsyncCallback
 from airflow.sdk.definitions.deadline import DeadlineAlert, DeadlineReference
 from airflow.sdk.exceptions import AirflowFailException
@@ -16,6 +25,7 @@ from airflow.task.trigger_rule import TriggerRule
 from include.airflow.environment import is_headless
 from include.core.logs import hide_secrets_in_tasks
 from include.orchestration.alerts import run_failed, run_is_late, run_succeeded, task_failed
+from include.orchestration.summary_tasks import summary
 from include.project.run_mode import (
     END,
     FULL_REFRESH,
@@ -25,6 +35,71 @@ from include.project.run_mode import (
     RunMode,
     RunModeError,
 )
+
+START_DATE = pendulum.datetime(2025, 1, 1, tz="UTC")
+
+
+def pipeline(
+    dag_id: str,
+    schedule: Any,
+    doc: str | None,
+    *,
+    late_after: timedelta,
+    tags: Sequence[str] = ("ingestion", "dbt"),
+    params: Mapping[str, Param] | None = None,
+    timeout: timedelta | None = None,
+    retries: int = 2,
+    retry_delay: timedelta = timedelta(minutes=15),
+    max_retry_delay: timedelta | None = None,
+) -> dict[str, Any]:
+    """The arguments of a DAG.
+
+    Args:
+        dag_id: the name of its file: domain, pipeline and schedule.
+        schedule: a cron expression in UTC, or a timetable.
+        doc: the docstring of its file.
+        late_after: how long a run may take from being queued, all retries included; then it is
+            reported as late.
+        tags: what it is found by on Airflow's page, besides its domain.
+        params: parameters of its own, besides those that each DAG with dbt has.
+        timeout: how long a run may take; without one, only its tasks have limits.
+        retries: how often a failed task is tried again.
+        retry_delay: the pause before the first retry.
+        max_retry_delay: if given, pauses double up to this one.
+    """
+    return {
+        "dag_id": dag_id,
+        "schedule": schedule,
+        "start_date": START_DATE,
+        "catchup": False,
+        "max_active_runs": 1,
+        "dagrun_timeout": timeout,
+        "default_args": default_args(
+            retries=retries, retry_delay=retry_delay, max_retry_delay=max_retry_delay
+        ),
+        "params": {**(dbt_params() if "dbt" in tags else {}), **(params or {})},
+        "tags": [dag_id.partition("__")[0], *tags],
+        "doc_md": doc,
+        **pipeline_alerts(late_after=late_after),
+    }
+
+
+def run(*steps: Any, publishes: str | None = None, then: Sequence[Any] = ()) -> None:
+    """Put the steps of the current DAG one after the other, between its first and last tasks.
+
+    Args:
+        steps: tasks or groups.
+        publishes: the asset that tells other DAGs that the data is complete and tested.
+        then: further tasks after the last step.
+    """
+    dag = DagContext.get_current()
+    if dag is None:
+        raise RuntimeError("run() belongs into the `with DAG(...)` of a DAG file.")
+    last = [*([publish(Asset(publishes))] if publishes else []), *then]
+    for step, following in pairwise(
+        [check_mode(), *steps, [*last, summary(dag.dag_id.partition("__")[0])]]
+    ):
+        step >> following
 
 
 def default_args(
@@ -84,7 +159,7 @@ def pipeline_alerts(*, late_after: timedelta) -> dict[str, Any]:
     }
 
 
-def pipeline_params() -> dict[str, Param]:
+def dbt_params() -> dict[str, Param]:
     """The parameters of a DAG that runs dbt, checked by Airflow before a run starts."""
 
     def moment(title: str, description: str) -> Param:
