@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from include.delivery.pull_requests import schemas, text
+from include.delivery.pull_requests.errors import CiError
 from include.delivery.pull_requests.rehearsal import (
     build_production,
     plan_rehearsal,
@@ -326,7 +327,7 @@ def test_production_is_built_by_a_rehearsal_alone(clone: Clone) -> None:
         snowflake_warehouse="wh",
     )
     base = Base(clone.base, "", {})
-    with pytest.raises(RuntimeError, match="on the local warehouse alone"):
+    with pytest.raises(CiError, match="on the local warehouse alone"):
         build_production(account, base, {DOMAIN}, clone.work, repository=clone.folder)
 
 
