@@ -16,12 +16,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import psutil  # type: ignore[import-untyped]
+
 from .errors import WarehouseError
 from .login import SETTING
 
 HOST = "127.0.0.1"
 SETTLING_SECONDS = 10.0
 """How long a process that does not answer may take to begin to, or to be gone after a kill."""
+
+CLOCK_SECONDS = 1.0
+"""How far two readings of the same start may be apart, as the clock of the machine is set."""
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -107,7 +112,7 @@ class LocalWarehouse:
                 )
             time.sleep(0.1)
         self.note.write_text(
-            json.dumps({"pid": process.pid, "port": self.port, "started": _start_time(process.pid)})
+            json.dumps({"pid": process.pid, "port": self.port, "started": _started(process.pid)})
         )
         return True
 
@@ -122,7 +127,7 @@ class LocalWarehouse:
         pid = int(running["pid"])
         os.kill(pid, signal.SIGTERM)
         deadline = time.monotonic() + timeout
-        while _alive(pid):
+        while _started(pid) is not None:
             if time.monotonic() > deadline:
                 os.kill(pid, signal.SIGKILL)
                 deadline += timeout
@@ -168,7 +173,9 @@ class LocalWarehouse:
         except (OSError, ValueError):
             return None
         # A process id is used again after a restart of the machine; its start time is not.
-        return note if _alive(note["pid"]) and _start_time(note["pid"]) == note["started"] else None
+        started = _started(note["pid"])
+        same = started is not None and abs(started - float(note["started"] or 0)) < CLOCK_SECONDS
+        return note if same else None
 
     def _refuse_taken_port(self) -> None:
         with socket.socket() as probe:
@@ -190,36 +197,10 @@ class LocalWarehouse:
         return lines[-1] if lines else f"The local warehouse ended at once; see {self.log}."
 
 
-def _alive(pid: int) -> bool:
+def _started(pid: int) -> float | None:
+    """When a process was started, in seconds since the epoch; None if it has ended."""
     try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return _state(pid) != "Z"
-
-
-def _stat(pid: int) -> list[str]:
-    try:
-        text = Path(f"/proc/{pid}/stat").read_text()
-    except OSError:
-        return []
-    return text.rpartition(")")[2].split()
-
-
-def _state(pid: int) -> str:
-    return (_stat(pid) or ["?"])[0]
-
-
-def _start_time(pid: int) -> str:
-    fields = _stat(pid)
-    if len(fields) > 19:
-        return fields[19]
-    found = subprocess.run(
-        ["ps", "-o", "lstart=", "-p", str(pid)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return found.stdout.strip()
+        process = psutil.Process(pid)
+        return None if process.status() == psutil.STATUS_ZOMBIE else process.create_time()
+    except psutil.NoSuchProcess:
+        return None

@@ -83,10 +83,15 @@ def test_links_and_pictures_lead_somewhere(document: Path) -> None:
         assert not anchor or anchor in anchors(file), f"{name(document)} links to {target}"
 
 
-def test_every_document_is_linked_from_the_readme() -> None:
-    linked = set(re.findall(r"\]\(([^)\s#]+)", prose(REPOSITORY / "README.md")))
-    for document in {*DOCUMENTS} - {*DECISIONS, REPOSITORY / "README.md"}:
-        assert name(document) in linked
+def test_every_document_is_linked_from_the_index() -> None:
+    index = REPOSITORY / "docs" / "index.md"
+    assert "(docs/index.md)" in prose(REPOSITORY / "README.md")
+    linked = {
+        (index.parent / path).resolve()
+        for path in re.findall(r"\]\(([^)\s#]+)", prose(index))
+        if "://" not in path
+    }
+    assert {*DOCUMENTS} - {*DECISIONS, index, REPOSITORY / "README.md"} <= linked
 
 
 @documents
@@ -184,7 +189,7 @@ def test_messages_that_are_explained_are_messages_of_ours(document: Path) -> Non
 
 
 def test_messages_are_explained_at_all() -> None:
-    for document in ("README.md", "docs/operations.md", "docs/deployment.md", "docs/images.md"):
+    for document in ("docs/operations.md", "docs/deployment.md", "docs/images.md"):
         assert len(messages(REPOSITORY / document)) >= 3, document
 
 
