@@ -14,10 +14,11 @@ from include.ingestion.comparison import Comparison
 from include.ingestion.database import Span
 from include.ingestion.errors import IngestionError, MissingDeliveryError, shown
 from include.ingestion.landing import discover, landing_folder
-from include.ingestion.loader import SourceResult, load_source
+from include.ingestion.loader import load_source
 from include.ingestion.pickup import wait_for
 from include.ingestion.raw import COMPARISONS, REJECTED_ROWS
 from include.ingestion.rejects import open_rejects, write_rejected
+from include.ingestion.results import SourceResult
 from include.ingestion.sources import (
     DatabaseFormat,
     Source,

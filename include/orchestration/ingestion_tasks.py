@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from include.ingestion.database import Span
-    from include.ingestion.loader import FileResult
+    from include.ingestion.results import FileResult
 
 POLL_SECONDS = 30.0
 
@@ -292,8 +292,9 @@ def _span() -> Span | None:
 @task
 def _extract(domain: str, source: str) -> list[dict[str, int]]:
     """Check files and cut them; the chunks, and under keys of their own what they are parts of."""
+    from include.ingestion.chunks import Split, split_file
     from include.ingestion.landing import discover, landing_folder
-    from include.ingestion.loader import Split, refuse_names, split_file
+    from include.ingestion.loader import refuse_names
     from include.ingestion.pickup import take_from_stage
     from include.warehouse.connection import get_settings
 
@@ -322,7 +323,7 @@ def _extract(domain: str, source: str) -> list[dict[str, int]]:
 @task
 def _load_chunk(domain: str, source: str, splits: list[Any], chunk: Mapping[str, int]) -> int:
     """Merge one chunk; the number of its rows."""
-    from include.ingestion.loader import Split, load_chunk
+    from include.ingestion.chunks import Split, load_chunk
 
     (declared,) = _chosen(domain, [source])
     return load_chunk(declared, Split.from_json(splits[chunk["split"]]), chunk["number"])
@@ -331,7 +332,7 @@ def _load_chunk(domain: str, source: str, splits: list[Any], chunk: Mapping[str,
 @task(trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS)
 def _finish(domain: str, source: str, splits: Any, settled: Any) -> Counts:
     """Enter the loads into the book and archive the files."""
-    from include.ingestion.loader import Split, finish_split
+    from include.ingestion.chunks import Split, finish_split
 
     (declared,) = _chosen(domain, [source])
     files = [finish_split(declared, Split.from_json(split)) for split in splits]

@@ -4,12 +4,26 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from airflow.sdk import get_current_context, task
 from airflow.task.trigger_rule import TriggerRule
 
 log = logging.getLogger(__name__)
+
+
+def states_by_task(found: Mapping[str, object], task_ids: Collection[str]) -> dict[str, set[str]]:
+    """The states of each task's instances.
+
+    Args:
+        found: the state by the instance's name, to which a mapped task adds its index.
+        task_ids: all tasks of the DAG.
+    """
+    states: dict[str, set[str]] = defaultdict(set)
+    for name, state in found.items():
+        states[name if name in task_ids else name.rpartition("_")[0]].add(str(state))
+    return states
 
 
 @task(trigger_rule=TriggerRule.ALL_DONE)
@@ -33,13 +47,9 @@ def summary(domain: str) -> list[dict[str, Any]]:
 
     context = get_current_context()
     dag_run = context["dag_run"]
-    states: dict[str, set[str]] = defaultdict(set)
     instance = context["ti"]
     found = instance.get_task_states(dag_id=dag_run.dag_id, run_ids=[dag_run.run_id])
-    for name, state in found.get(dag_run.run_id, {}).items():
-        # A mapped task has its index at the end of its name.
-        base, _, index = name.rpartition("_")
-        states[base if index.isdigit() and base else name].add(str(state))
+    states = states_by_task(found.get(dag_run.run_id, {}), context["dag"].task_ids)
     began = dag_run.start_date or dag_run.run_after
     run = Run(dag_run.dag_id, dag_run.run_id, domain, began, states)
     # Not an argument of the task: without a result of the export it could not run.

@@ -11,7 +11,7 @@ import json
 import os
 import re
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -419,6 +419,7 @@ def connect(
     as_loader: bool = False,
     query_tag: Mapping[str, object] | None = None,
     autocommit: bool = True,
+    backoff_policy: Callable[[], Iterator[float]] | None = None,
 ) -> Iterator[SnowflakeConnection]:
     """A connection to the target's warehouse, closed at the end.
 
@@ -432,6 +433,8 @@ def connect(
             set, as the account's others where they are not.
         query_tag: joins application and target in the JSON tag of every query.
         autocommit: off means that the caller begins, commits and rolls back.
+        backoff_policy: makes the pauses between tries of a request; the connector's own if not
+            given.
 
     Raises:
         ConfigurationError: if the settings cannot be used.
@@ -451,6 +454,8 @@ def connect(
     chosen = {"database": database, "schema": schema, "role": role, "warehouse": warehouse}
     arguments |= {name: value for name, value in chosen.items() if value is not None}
     arguments["autocommit"] = autocommit
+    if backoff_policy:
+        arguments["backoff_policy"] = backoff_policy
     arguments["session_parameters"]["QUERY_TAG"] = settings.query_tag(query_tag)
     try:
         connection = snowflake.connector.connect(**arguments)

@@ -18,8 +18,9 @@ import traceback
 from pathlib import Path
 from typing import Any
 
+from include.ingestion.chunks import Split, finish_split, load_chunk, split_file
 from include.ingestion.landing import discover
-from include.ingestion.loader import Split, finish_split, load_chunk, load_source, split_file
+from include.ingestion.loader import load_source
 from include.ingestion.sources import Source
 
 LATE = (

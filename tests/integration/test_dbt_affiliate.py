@@ -16,7 +16,8 @@ from typing import Any
 import pytest
 
 from include.domains.affiliate import demo as affiliate_demo
-from include.ingestion.loader import FileResult, load_source
+from include.ingestion.loader import load_source
+from include.ingestion.results import FileResult
 from include.ingestion.sources import load_domain
 from tests import campaign
 from tests.integration.dbt_runs import Beginning, DbtRuns, Outcome, begin

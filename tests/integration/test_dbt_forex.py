@@ -19,7 +19,8 @@ import pytest
 
 from include.domains.forex import demo as forex_demo
 from include.domains.forex import sample as forex
-from include.ingestion.loader import FileResult, load_source
+from include.ingestion.loader import load_source
+from include.ingestion.results import FileResult
 from include.ingestion.sources import load_domain
 from include.orchestration.rejected_rows import count_rejected
 from tests import campaign

@@ -25,8 +25,9 @@ from include.ingestion.comparison import UNFINISHED, Comparison
 from include.ingestion.database import Span
 from include.ingestion.errors import IngestionError
 from include.ingestion.landing import Delivery
-from include.ingestion.loader import STEPS, FileResult, SourceResult, load_source
+from include.ingestion.loader import load_source
 from include.ingestion.raw import COMPARISONS, LOADS, Raw
+from include.ingestion.results import STEPS, FileResult, SourceResult
 from include.ingestion.sources import Column, DatabaseFormat, Source
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from include.ingestion.loader import STEPS
 from include.ingestion.raw import LOADS, REJECTED_ROWS, STAGE
+from include.ingestion.results import STEPS
 from include.warehouse.connection import REPOSITORY
 from tests import campaign
 

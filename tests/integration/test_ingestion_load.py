@@ -21,19 +21,13 @@ from typer.testing import CliRunner
 
 from include.commands.firn import app
 from include.ingestion import pickup
+from include.ingestion.chunks import Split, finish_split, load_chunk, split_file
 from include.ingestion.errors import IngestionError, MissingDeliveryError
 from include.ingestion.landing import discover
-from include.ingestion.loader import (
-    FileResult,
-    SourceResult,
-    Split,
-    finish_split,
-    load_chunk,
-    load_source,
-    split_file,
-)
+from include.ingestion.loader import load_source
 from include.ingestion.pickup import Taken, is_in_stage, take_from_stage, wait_for
 from include.ingestion.raw import LOADS, REJECTED_ROWS
+from include.ingestion.results import FileResult, SourceResult
 from include.ingestion.sources import SCHEMA, Checks, Column, ParquetFormat, Source
 from include.warehouse.connection import REPOSITORY, WarehouseUnreachableError
 from tests import damaged_files
@@ -483,7 +477,7 @@ def test_hidden_and_unsettled_files_are_left_alone(lane: Lane) -> None:
 def test_a_warehouse_gone_in_the_middle_is_one_sentence_and_the_next_run_loads(
     own_warehouse: Warehouse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("include.ingestion.loader.PATIENCE_SECONDS", 3.0)
+    monkeypatch.setattr("include.ingestion.session.PATIENCE_SECONDS", 3.0)
     lane = Lane(own_warehouse, tmp_path / "landing", "gone")
     lane.deliver("one.csv", *(f"{number},1,a" for number in range(50)))
 

@@ -14,8 +14,8 @@ import pytest
 from typer.testing import CliRunner
 
 from include.commands.firn import app
+from include.ingestion.chunks import Split, split_file
 from include.ingestion.landing import STAMP, discover
-from include.ingestion.loader import Split, split_file
 from include.ingestion.raw import COMPARISONS, LOADS, REJECTED_ROWS, STAGE
 from include.retention import staged
 from include.retention.files import remove_files, retained_files

@@ -411,7 +411,7 @@ def test_every_connection_to_raw_is_the_loader_s_and_no_other_is() -> None:
     as_loader = {file for file, given in found if "as_loader" in given}
     assert as_loader - {"include/commands/doctor.py"} == of_raw
     assert of_raw >= {
-        "include/ingestion/loader.py",
+        "include/ingestion/session.py",
         "include/ingestion/pickup.py",
         "include/retention/run.py",
         "include/monitoring/run_summary.py",

@@ -19,7 +19,7 @@ from include.core.logs import configure
 from include.ingestion.boundary import reading
 from include.ingestion.errors import RefusedError, TakenOverError
 from include.ingestion.landing import Delivery, Stamp, discover
-from include.ingestion.loader import _open, _Tally, _validated
+from include.ingestion.one_file import Tally, open_delivery, validated
 from include.ingestion.sources import Column, Source
 from tests import campaign, damaged_files
 
@@ -27,10 +27,10 @@ from tests import campaign, damaged_files
 def outcome(path: Path, source: Source) -> str:
     """The result of reading a file: the refusal, or how many rows are loaded and rejected."""
     delivery = Delivery(path, path.parent, Stamp.of(path))
-    tally = _Tally()
+    tally = Tally()
     try:
-        with _open(source, path) as (opened, _):
-            for part in _validated(source, delivery, opened, tally):
+        with open_delivery(source, path) as (opened, _):
+            for part in validated(source, delivery, opened, tally):
                 part.good.validate(full=True)
                 part.rejects.validate(full=True)
     except RefusedError as refused:

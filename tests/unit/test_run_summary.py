@@ -17,6 +17,7 @@ from include.monitoring.run_summary import (
     text,
     whole,
 )
+from include.orchestration.summary_tasks import states_by_task
 from include.project.builds import NodeResult
 from include.project.nodes import Project
 
@@ -228,3 +229,11 @@ def test_the_text_has_every_number_and_every_problem() -> None:
     assert printed.splitlines()[-1] == (
         "staging: test known_product warn: Got 3 results, configured to warn"
     )
+
+
+def test_a_number_at_the_end_of_a_name_is_an_index_of_mapped_tasks_alone() -> None:
+    found = {"mart.mart_top_10": "success", "ingest.load_0": "success", "ingest.load_11": "failed"}
+    assert states_by_task(found, ["mart.mart_top_10", "ingest.load"]) == {
+        "mart.mart_top_10": {"success"},
+        "ingest.load": {"success", "failed"},
+    }
