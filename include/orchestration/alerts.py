@@ -11,10 +11,10 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from threading import Event, Thread
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from include.core.deadline import within
 from include.core.logs import event
 
 if TYPE_CHECKING:
@@ -348,30 +348,16 @@ def _is_connected() -> bool:
 def _send(alert: str, text: str, context: Any) -> bool:
     """Send a message, or give up on it after `SECONDS`; whether it was taken."""
     notifier: Any = _webhook(text)
-    errors: list[Exception] = []
     # Asks Airflow for the connection, which only this thread may do.
     _ = notifier.hook.client
-    taken = Event()
-
-    def notify() -> None:
-        try:
-            # Not by calling the notifier, which would render what an error says as a template.
-            notifier.notify({})
-            taken.set()
-        except Exception as error:
-            errors.append(error)
-
-    # A server that sends a byte now and then never times out. So its time is up here.
-    sending = Thread(target=notify, name="alert", daemon=True)
-    sending.start()
-    sending.join(SECONDS + 1)
-    if sending.is_alive():
-        _not_told(alert, TimeoutError(), _where(context))
-    elif errors:
-        _not_told(alert, errors[0], _where(context))
-    else:
-        event("alert.sent", alert=alert, **_where(context))
-    return taken.is_set()
+    try:
+        # Not by calling the notifier, which would render what an error says as a template.
+        within(SECONDS + 1, lambda: notifier.notify({}), name="alert")
+    except Exception as error:
+        _not_told(alert, error, _where(context))
+        return False
+    event("alert.sent", alert=alert, **_where(context))
+    return True
 
 
 def _quietly(alert: str, tell: Any, context: Any, *arguments: Any) -> None:

@@ -7,11 +7,11 @@ Here is how they are sent: a receiver that is down or slow costs a run a few sec
 from __future__ import annotations
 
 import time
-from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 from openlineage.client.transport.http import HttpConfig, HttpTransport
 
+from include.core.deadline import within
 from include.core.logs import event
 from include.project.paths import airflow_home
 
@@ -43,23 +43,14 @@ class PausingHttpTransport(HttpTransport):
                 return None
         except FileNotFoundError:
             pass
-        answers: list[Any] = []
-        errors: list[Exception] = []
-
-        def send() -> None:
-            try:
-                answers.append(super(PausingHttpTransport, self).emit(event))
-            except Exception as error:
-                errors.append(error)
-
-        # A server that sends a byte now and then never times out. So its time is up here.
-        sending = Thread(target=send, name="lineage", daemon=True)
-        sending.start()
-        sending.join(SECONDS)
-        if not answers:
+        try:
+            return within(
+                SECONDS, lambda: super(PausingHttpTransport, self).emit(event), name="lineage"
+            )
+        except Exception as error:
             note.touch()
-            _not_sent(errors[0] if errors else TimeoutError())
-        return answers[0] if answers else None
+            _not_sent(error)
+            return None
 
 
 def _not_sent(error: Exception) -> None:
