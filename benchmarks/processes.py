@@ -55,14 +55,20 @@ def measure(command: list[str], log: Path) -> dict[str, float]:
 
 def _stop_what_is_left() -> None:
     """Stop every descendant and wait for its end, which also settles its account."""
+    asked: set[int] = set()
+    patience = time.monotonic() + PATIENCE_SECONDS
     while left := psutil.Process().children(recursive=True):
         for one in left:
             with suppress(psutil.NoSuchProcess):
-                one.terminate()
-        _, alive = psutil.wait_procs(left, timeout=PATIENCE_SECONDS)
-        for one in alive:
-            with suppress(psutil.NoSuchProcess):
-                one.kill()
+                if time.monotonic() > patience:
+                    one.kill()
+                elif one.pid not in asked:
+                    one.terminate()
+            asked.add(one.pid)
+        with suppress(ChildProcessError):
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
+        time.sleep(0.05)
 
 
 if __name__ == "__main__":

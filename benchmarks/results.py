@@ -151,7 +151,8 @@ def written() -> list[Row]:
     if machine() not in block:
         return []
     lines = [line for line in block.splitlines() if line.startswith("| ")]
-    return [tuple(cell.strip() for cell in line[1:-1].split("|")) for line in lines[1:]]
+    rows = [tuple(cell.strip() for cell in line[1:-1].split("|")) for line in lines]
+    return [row for row in rows if row[0] in BENCHMARKS and len(row) == len(HEADINGS)]
 
 
 def write(report: Report, benchmark: str) -> None:

@@ -76,6 +76,15 @@ def test_the_table_replaces_its_block_and_keeps_the_rows_of_others(readme: Path)
     assert written.endswith("<!-- increments: end -->\nafter\n")
 
 
+def test_rows_of_another_time_s_table_are_not_kept(readme: Path) -> None:
+    results.write(Report([DEMO]), "demo")
+    old = "\n| gone | it | 1 | s | | | | |\n| demo | it | 1 |\n"
+    end = "\n<!-- results: end -->"
+    readme.write_text(readme.read_text().replace(end, old + end))
+    results.write(Report([QUERIES]), "queries")
+    assert results.written() == [QUERIES.row(), DEMO.row()]
+
+
 def test_rows_of_another_machine_are_not_kept(
     readme: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
