@@ -71,7 +71,7 @@ def statements(
 @app.command()
 def queries(
     scale: Annotated[float, typer.Option(min=0.001, help="TPC-H scale factor.")] = 1.0,
-    repeat: Annotated[int, typer.Option(min=1, help="Runs of each query.")] = 3,
+    repeat: Annotated[int, typer.Option(min=1, help="Runs of each query.")] = 5,
     write: Write = False,
 ) -> None:
     """The 22 TPC-H queries through the connector beside DuckDB alone and plain fakesnow."""
