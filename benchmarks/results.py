@@ -117,7 +117,7 @@ def markdown(headings: Row, rows: Sequence[Row]) -> str:
     """A table that reads well as it is, and that Markdown shows as one."""
     columns = list(zip(headings, *rows, strict=True))
     widths = [max(map(len, column)) for column in columns]
-    right = [all(map(_NUMBER.fullmatch, column[1:])) for column in columns]
+    right = [any(cells) and all(map(_NUMBER.fullmatch, cells)) for _, *cells in columns]
 
     def line(row: Row) -> str:
         cells = (

@@ -12,9 +12,9 @@ import pytest
 from typer.testing import CliRunner
 
 from benchmarks import queries
-from benchmarks.__main__ import app
+from benchmarks.__main__ import _run_apart, app
 from benchmarks.loading import COMPARED
-from benchmarks.results import HEADINGS, BenchmarkError
+from benchmarks.results import HEADINGS, README, BenchmarkError
 from benchmarks.statements import STATEMENTS
 
 pytestmark = pytest.mark.integration
@@ -100,11 +100,18 @@ def test_a_domain_that_is_none_is_refused() -> None:
     assert "weather is not one of" in run.output
 
 
-def test_monitoring_is_skipped_without_elementary(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_monitoring_is_skipped_without_elementary(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setenv("FIRN_ELEMENTARY", "off")
-    run = CliRunner().invoke(app, ["monitoring"])
-    assert run.exit_code == 0, run.output
-    assert "Skipped. Monitoring is off" in run.output
+    written = README.read_bytes()
+    assert _run_apart("monitoring") == 0
+    assert "Skipped. Monitoring is off" in capfd.readouterr().out
+    assert README.read_bytes() == written
+    # A process that fails is known by its code.
+    monkeypatch.setenv("FIRN_ELEMENTARY", "perhaps")
+    assert _run_apart("monitoring") == 2
+    assert "FIRN_ELEMENTARY is 'perhaps'" in capfd.readouterr().err
 
 
 SERVER = """
