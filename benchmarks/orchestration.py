@@ -97,7 +97,8 @@ def _measure(settings: ConnectionSettings, scale: float, repeat: int, say: Say) 
     alone, headless, scheduled = Way("dbt build alone"), Way("headless run"), Way("scheduled run")
     try:
         _headless(variables)
-        for _ in range(repeat):
+        for number in range(repeat):
+            say(f"Run {number + 1} of {repeat}, by dbt alone and without a scheduler")
             alone.seconds.append(_alone(variables, settings.home))
             seconds, headless.models = _headless(variables)
             headless.seconds.append(seconds)
@@ -111,6 +112,7 @@ def _measure(settings: ConnectionSettings, scale: float, repeat: int, say: Say) 
         call(f"{url}/api/v2/dags/{DAG}", token, "PATCH", {"is_paused": False})
         # The first run finds processes that have imported nothing yet.
         for number in range(repeat + 1):
+            say(f"Run {number} of {repeat}" if number else "A run that does not count")
             seconds, scheduled.models = _scheduled(f"{url}/api/v2/dags/{DAG}/dagRuns", token)
             if number:
                 scheduled.seconds.append(seconds)
