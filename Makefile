@@ -88,9 +88,8 @@ workbook: $(RUNTIME) ## Report on a workbook of purchases and spins: make workbo
 	@$(FIRN) workbook $(if $(FILE),"$$FILE") $(WORKBOOK_ARGS)
 
 .PHONY: bench
-bench: $(DEV) ## Measure statements, loading, what Airflow adds to dbt, and increments; takes many minutes
-	@$(if $(BENCH_ARGS),$(PYTHON) -m benchmarks $(BENCH_ARGS),\
-		set -e; for one in statements loading orchestration increments; do $(PYTHON) -m benchmarks $$one; done)
+bench: $(DEV) ## Measure everything beside references, write benchmarks/README.md; takes about 20 minutes
+	@$(PYTHON) -m benchmarks $(or $(BENCH_ARGS),all)
 
 # Check
 

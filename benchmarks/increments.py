@@ -13,7 +13,7 @@ import os
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -25,6 +25,8 @@ import duckdb
 import uvicorn
 from dbt.cli.main import dbtRunner
 
+from benchmarks.results import BenchmarkError, Detail, Report, Result, Say
+from benchmarks.warehouse import own_settings, temporary_folder
 from include.delivery.account import create_databases
 from include.domains.affiliate import sample as affiliate
 from include.domains.forex import sample as forex
@@ -66,9 +68,7 @@ REASONS = {
 }
 """Why models read more when there is more history."""
 
-
-class DbtError(RuntimeError):
-    """dbt failed; the message ends with what it said."""
+UNEXPLAINED = "**no reason is known**"
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ class Increment:
         """Why a high ratio is right, or that nobody has said so."""
         if self.ratio <= MOST_RATIO:
             return ""
-        return REASONS.get(self.model, "FLAGGED")
+        return REASONS.get(self.model, UNEXPLAINED)
 
 
 class Meter:
@@ -297,7 +297,7 @@ class Dbt:
         """Build them; the names of the incremental ones.
 
         Raises:
-            DbtError: dbt failed.
+            BenchmarkError: dbt failed.
         """
         said: list[str] = []
 
@@ -315,7 +315,7 @@ class Dbt:
             ]
         )
         if not done.success:
-            raise DbtError("dbt failed:\n" + "\n".join(said or [str(done.exception)]))
+            raise BenchmarkError("dbt failed:\n" + "\n".join(said or [str(done.exception)]))
         results: Any = done.result
         return [
             result.node.name
@@ -324,34 +324,72 @@ class Dbt:
         ]
 
 
-def measure(
-    settings: Callable[[Path], ConnectionSettings],
-    folder: Path,
-    *,
-    domains: Collection[str] = DOMAINS,
-    rows: int,
-    days: int,
-    times: int,
-    say: Callable[[str], None],
-) -> list[Increment]:
+def run(domains: Collection[str] | None, rows: int, days: int, times: int, say: Say) -> Report:
     """Run every incremental model on the same new rows, with little and with much history.
 
     Args:
-        settings: of a warehouse whose home is a folder.
-        folder: for both warehouses.
-        domains: whose models.
+        domains: whose models; all if there are none.
         rows: of a day's largest source.
         days: of the smaller history.
         times: how much longer the other one is.
         say: told what is going on.
 
     Raises:
-        DbtError: dbt failed.
+        BenchmarkError: a domain is unknown, or dbt failed.
     """
+    domains = domains or DOMAINS
+    if unknown := {*domains} - {*DOMAINS}:
+        raise BenchmarkError(f"{min(unknown)} is not one of {', '.join(DOMAINS)}.")
+    with temporary_folder() as folder:
+        found = _measure(folder, domains, rows, days, times, say)
+    history = f"{times} x history"
+    return Report(
+        [
+            Result(
+                "increments",
+                f"rows read by {len(found)} models with {history}",
+                sum(one.more.rows for one in found),
+                "rows",
+                sum(one.less.rows for one in found),
+                f"{days} days",
+            ),
+            Result(
+                "increments",
+                f"models that read over {MOST_RATIO} times as much without a reason",
+                sum(one.remark == UNEXPLAINED for one in found),
+                "models",
+                target=0,
+            ),
+        ],
+        Detail(
+            (
+                *("model", "rows read", history, "ratio"),
+                *("CPU ms", history, "ratio", f"why above {MOST_RATIO}"),
+            ),
+            [
+                (
+                    one.model,
+                    f"{one.less.rows:,}",
+                    f"{one.more.rows:,}",
+                    f"{one.ratio:.2f}",
+                    f"{1000 * one.less.seconds:.1f}",
+                    f"{1000 * one.more.seconds:.1f}",
+                    f"{one.more.seconds / one.less.seconds:.2f}",
+                    one.remark,
+                )
+                for one in found
+            ],
+        ),
+    )
+
+
+def _measure(
+    folder: Path, domains: Collection[str], rows: int, days: int, times: int, say: Say
+) -> list[Increment]:
     found: list[dict[str, Read]] = []
     for length in (days, times * days):
         say(f"Loading and building {length} days of {rows:,} rows")
-        meter, home = Meter(), settings(folder / str(length))
+        meter, home = Meter(), own_settings(folder / str(length))
         with patch.dict(os.environ, home.environment()), warehouse(home, meter):
             dbt = Dbt(home.home, domains)
             history = History(home, domains, length, rows)

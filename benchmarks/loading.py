@@ -18,7 +18,9 @@ import sqlalchemy
 from snowflake.connector import SnowflakeConnection
 from snowflake.sqlalchemy import URL
 
+from benchmarks.results import BenchmarkError, Detail, Report, Result, Say
 from benchmarks.rows import COLUMNS, write_csv
+from benchmarks.warehouse import own_warehouse
 from include.ingestion.loader import load_source
 from include.ingestion.sources import Column, Source
 from include.warehouse.connection import LOCAL_HOST, ConnectionSettings, connect
@@ -28,6 +30,18 @@ SCHEMA = f"RAW.{DOMAIN.upper()}"
 LITERAL_ROWS = 10
 PANDAS_ROWS = 1_000
 """Rows that pandas sends with one INSERT."""
+
+COPY, UNCOMPRESSED, COPY_AND_MERGE = "PUT + COPY", "PUT uncompressed + COPY", "PUT + COPY + MERGE"
+APPEND, MERGE = "loader, append", "loader, merge"
+PANDAS, LITERALS = "pandas to_sql", f"MERGE of {LITERAL_ROWS} literal rows"
+COMPARED = (
+    (APPEND, COPY),
+    (APPEND, UNCOMPRESSED),
+    (MERGE, COPY_AND_MERGE),
+    (PANDAS, COPY),
+    (LITERALS, COPY),
+)
+"""Ways, each with the one that it is compared with."""
 
 
 @dataclass
@@ -49,9 +63,43 @@ class Method:
     processor_seconds: list[float] = field(default_factory=list)
 
     @property
-    def rows_per_second(self) -> float:
-        """Of the run in the middle."""
-        return self.rows / median(self.seconds)
+    def seconds_per_million(self) -> float:
+        """Seconds for a million rows, of the run in the middle."""
+        return 1_000_000 * median(self.seconds) / self.rows
+
+
+def run(rows: int, slow_rows: int, repeat: int, say: Say) -> Report:
+    """Load a file every way, in turn.
+
+    Args:
+        rows: of the file.
+        slow_rows: for pandas; a tenth of them for the literals.
+        repeat: runs of each way.
+        say: told what is going on.
+    """
+    with own_warehouse() as warehouse:
+        bench = Bench(warehouse.settings, warehouse.settings.home / "landing", warehouse.pid)
+        methods = bench.measure(rows, slow_rows, repeat, say)
+    taken = {method.name: method.seconds_per_million for method in methods}
+    return Report(
+        [
+            Result("loading", way, taken[way], "s per million rows", taken[beside], beside)
+            for way, beside in COMPARED
+        ],
+        Detail(
+            ("way", "rows", "seconds", "CPU seconds", "rows per second"),
+            [
+                (
+                    method.name,
+                    f"{method.rows:,}",
+                    f"{median(method.seconds):.2f}",
+                    f"{median(method.processor_seconds):.2f}",
+                    f"{1_000_000 / method.seconds_per_million:,.0f}",
+                )
+                for method in methods
+            ],
+        ),
+    )
 
 
 class Bench:
@@ -71,22 +119,20 @@ class Bench:
     def methods(self, rows: int, slow_rows: int) -> list[Method]:
         """Every way, the one that the others are measured against first."""
         return [
-            Method("PUT + COPY", rows, self.put_and_copy),
-            Method("PUT uncompressed + COPY", rows, self.put_uncompressed_and_copy),
-            Method("loader, append", rows, self.load_append),
-            Method("PUT + COPY + MERGE", rows, self.put_copy_and_merge),
-            Method("loader, merge", rows, self.load_merge),
-            Method("pandas to_sql", slow_rows, self.pandas),
-            Method(f"MERGE of {LITERAL_ROWS} literal rows", slow_rows // 10, self.merge_literals),
+            Method(COPY, rows, self.put_and_copy),
+            Method(UNCOMPRESSED, rows, self.put_uncompressed_and_copy),
+            Method(APPEND, rows, self.load_append),
+            Method(COPY_AND_MERGE, rows, self.put_copy_and_merge),
+            Method(MERGE, rows, self.load_merge),
+            Method(PANDAS, slow_rows, self.pandas),
+            Method(LITERALS, slow_rows // 10, self.merge_literals),
         ]
 
-    def measure(
-        self, rows: int, slow_rows: int, repeat: int, say: Callable[[str], None]
-    ) -> list[Method]:
+    def measure(self, rows: int, slow_rows: int, repeat: int, say: Say) -> list[Method]:
         """Run every way some times in turn, each into a table of its own that is counted after.
 
         Raises:
-            RuntimeError: a table has not as many rows as the file.
+            BenchmarkError: a table has not as many rows as the file.
         """
         with connect(self.settings, database="RAW", as_loader=True) as connection:
             connection.cursor().execute(f"create schema if not exists {SCHEMA}")
@@ -120,7 +166,7 @@ class Bench:
             found = cursor.fetchall()
             cursor.execute(f"drop table {SCHEMA}.{table}")
         if found != [(method.rows, method.rows)]:
-            raise RuntimeError(f"{method.name} made {found} of {method.rows:,} rows.")
+            raise BenchmarkError(f"{method.name} made {found} of {method.rows:,} rows.")
         path.unlink(missing_ok=True)
 
     def _processor_seconds(self) -> float:
@@ -142,7 +188,7 @@ class Bench:
         source = source.model_copy(update={"domain": DOMAIN})
         [loaded] = load_source(source, settings=self.settings, landing=self.folder).files
         if loaded.status != "loaded":
-            raise RuntimeError(f"{path} is {loaded.status}: {loaded.reason}")
+            raise BenchmarkError(f"{path} is {loaded.status}: {loaded.reason}")
 
     # -- by hand ------------------------------------------------------------------------------
 

@@ -6,10 +6,13 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import median
 
+from benchmarks.results import BenchmarkError, Detail, Report, Result, Say
+from benchmarks.warehouse import own_warehouse
 from include.domains.forex import sample as forex
 from include.ingestion.loader import load_source
 from include.ingestion.sources import load_domain
@@ -19,10 +22,8 @@ from include.project.monitoring_switch import Switch, monitoring_switch
 from include.warehouse.connection import REPOSITORY, ConnectionSettings
 
 DOMAIN = "forex"
-
-
-class BuildError(RuntimeError):
-    """A build failed; the message ends with what dbt said."""
+WITH, UPLOADED = "with Elementary", "with Elementary, project uploaded"
+MOST_RATIO = 1.15
 
 
 @dataclass
@@ -42,31 +43,59 @@ class Build:
     seconds: list[float] = field(default_factory=list)
 
 
-def measure(
-    settings: ConnectionSettings, rows: int, repeat: int, say: Callable[[str], None]
-) -> list[Build]:
-    """Time incremental builds of the forex domain, the one without Elementary first.
+def run(rows: int, repeat: int, say: Say) -> Report:
+    """Time incremental builds of the forex domain with Elementary and without.
 
     Args:
-        settings: of a warehouse of its own.
         rows: of the delivery that is built first.
         repeat: runs of each.
         say: told what is going on.
 
     Raises:
         MonitoringOffError: the packages are not at hand.
-        BuildError: dbt failed.
+        BenchmarkError: dbt failed.
     """
     switch = monitoring_switch()
     switch.require()
+    with own_warehouse() as warehouse:
+        without, *others = _measure(warehouse.settings, switch, rows, repeat, say)
+    least = median(without.seconds)
+    targets = {WITH: MOST_RATIO, UPLOADED: None}
+    return Report(
+        [
+            Result(
+                "monitoring",
+                f"dbt build of {DOMAIN} {build.name}",
+                median(build.seconds),
+                "s",
+                least,
+                without.name,
+                targets[build.name],
+            )
+            for build in others
+        ],
+        Detail(
+            ("build", "seconds", "least"),
+            [
+                (build.name, f"{median(build.seconds):.2f}", f"{min(build.seconds):.2f}")
+                for build in (without, *others)
+            ],
+        ),
+    )
+
+
+def _measure(
+    settings: ConnectionSettings, switch: Switch, rows: int, repeat: int, say: Say
+) -> list[Build]:
+    """The builds, the one without Elementary first."""
     say(f"Loading {rows:,} rows, and building once")
     forex.deliver(1, rows, settings=settings)
     load_source(load_domain(DOMAIN).source("customer_transactions"), settings=settings)
     builds = [
-        Build("without", Switch(switch.packages, "measured").environment()),
-        Build("with", switch.environment()),
+        Build("without Elementary", Switch(switch.packages, "measured").environment()),
+        Build(WITH, switch.environment()),
         Build(
-            "with, and the project uploaded",
+            UPLOADED,
             switch.environment(),
             ("--vars={disable_dbt_artifacts_autoupload: false}",),
         ),
@@ -103,5 +132,5 @@ def _run(settings: ConnectionSettings, build: Build) -> None:
     )
     if ended.returncode != 0:
         said = "\n".join(ended.stdout.strip().splitlines()[-12:])
-        raise BuildError(f"The build {build.name} Elementary failed:\n{said}")
+        raise BenchmarkError(f"The build {build.name} failed:\n{said}")
     build.seconds.append(time.monotonic() - began)

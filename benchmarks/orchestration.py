@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import time
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+from statistics import median
 from typing import Any
+from unittest.mock import patch
 from urllib.parse import quote
 
 from tenacity import Retrying, stop_after_delay, wait_fixed
 
+from benchmarks.results import BenchmarkError, Detail, Report, Result, Say
+from benchmarks.warehouse import free_port, own_warehouse
 from include.airflow import local as local_airflow
 from include.airflow.environment import AIRFLOW_USER, airflow_environment
 from include.domains.tpch import sample as tpch
@@ -25,10 +30,6 @@ from include.warehouse.connection import REPOSITORY, ConnectionSettings
 
 DOMAIN, DAG = "tpch", "tpch__orders__4h"
 PATIENCE_SECONDS = 900
-
-
-class RunError(RuntimeError):
-    """A build or a run failed; the message says where to read why."""
 
 
 @dataclass
@@ -46,20 +47,51 @@ class Way:
     models: int = 0
 
 
-def measure(
-    settings: ConnectionSettings, scale: float, repeat: int, say: Callable[[str], None]
-) -> list[Way]:
-    """Time incremental builds of the domain, dbt alone first.
+def run(scale: float, repeat: int, say: Say) -> Report:
+    """Time incremental builds of the domain, dbt alone and by Airflow.
 
     Args:
-        settings: of a warehouse of its own.
         scale: of TPC-H.
         repeat: runs of each way.
         say: told what is going on.
 
     Raises:
-        RunError: a build or a run failed.
+        BenchmarkError: a build or a run failed.
     """
+    # An Airflow that runs already has the usual port.
+    airflow = {"FIRN_AIRFLOW_PORT": str(free_port())}
+    with own_warehouse() as warehouse, patch.dict(os.environ, airflow):
+        alone, *runs = _measure(warehouse.settings, scale, repeat, say)
+    least = median(alone.seconds)
+    return Report(
+        [
+            Result(
+                "orchestration",
+                f"{way.name} of {DOMAIN}, scale {scale:g}, {way.models} models",
+                median(way.seconds),
+                "s",
+                least,
+                alone.name,
+            )
+            for way in runs
+        ],
+        Detail(
+            ("way", "seconds", "least", "more than dbt"),
+            [
+                (
+                    way.name,
+                    f"{median(way.seconds):.1f}",
+                    f"{min(way.seconds):.1f}",
+                    f"{median(way.seconds) - least:.1f}",
+                )
+                for way in (alone, *runs)
+            ],
+        ),
+    )
+
+
+def _measure(settings: ConnectionSettings, scale: float, repeat: int, say: Say) -> list[Way]:
+    """The ways, dbt alone first."""
     say(f"Loading TPC-H at scale {scale}, and building once")
     tpch.load(scale, settings=settings)
     variables = airflow_environment(headless=True, settings=settings)
@@ -67,7 +99,8 @@ def measure(
     alone, headless, scheduled = Way("dbt build alone"), Way("headless run"), Way("scheduled run")
     try:
         _headless(variables)
-        for _ in range(repeat):
+        for number in range(repeat):
+            say(f"Run {number + 1} of {repeat}, by dbt alone and without a scheduler")
             alone.seconds.append(_alone(variables, settings.home))
             seconds, headless.models = _headless(variables)
             headless.seconds.append(seconds)
@@ -81,6 +114,7 @@ def measure(
         call(f"{url}/api/v2/dags/{DAG}", token, "PATCH", {"is_paused": False})
         # The first run finds processes that have imported nothing yet.
         for number in range(repeat + 1):
+            say(f"Run {number} of {repeat}" if number else "A run that does not count")
             seconds, scheduled.models = _scheduled(f"{url}/api/v2/dags/{DAG}/dagRuns", token)
             if number:
                 scheduled.seconds.append(seconds)
@@ -106,14 +140,14 @@ def _alone(variables: Mapping[str, str], home: Path) -> float:
         check=False,
     )
     if done.returncode != 0:
-        raise RunError("dbt build failed:\n" + "\n".join(done.stdout.splitlines()[-12:]))
+        raise BenchmarkError("dbt build failed:\n" + "\n".join(done.stdout.splitlines()[-12:]))
     return time.monotonic() - began
 
 
 def _headless(variables: Mapping[str, str]) -> tuple[float, int]:
     done = single_run.run_dag(DAG, variables)
     if not done.succeeded:
-        raise RunError(f"The run of {DAG} failed; see {done.log}.")
+        raise BenchmarkError(f"The run of {DAG} failed; see {done.log}.")
     return done.seconds, sum(task.count(".") > 1 for task in done.tasks)
 
 
@@ -121,13 +155,14 @@ def _scheduled(runs: str, token: str) -> tuple[float, int]:
     run_id = call(runs, token, "POST", {"logical_date": None})["dag_run_id"]
     address = f"{runs}/{quote(run_id)}"
     found: dict[str, Any] = {}
-    for attempt in Retrying(stop=stop_after_delay(PATIENCE_SECONDS), wait=wait_fixed(1)):
+    patience = stop_after_delay(PATIENCE_SECONDS)
+    for attempt in Retrying(stop=patience, wait=wait_fixed(1), reraise=True):
         with attempt:
             found = call(address, token)
             if found["state"] in {"queued", "running"}:
-                raise RunError(f"The run of {DAG} does not end.")
+                raise BenchmarkError(f"The run of {DAG} does not end.")
     if found["state"] != "success":
-        raise RunError(f"The run of {DAG} failed; its logs are on Airflow's page.")
+        raise BenchmarkError(f"The run of {DAG} failed; its logs are on Airflow's page.")
     tasks = call(f"{address}/taskInstances?limit=1000", token)["task_instances"]
     began = min(datetime.fromisoformat(task["start_date"]) for task in tasks if task["start_date"])
     seconds = (datetime.fromisoformat(found["end_date"]) - began).total_seconds()

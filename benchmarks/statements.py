@@ -13,6 +13,8 @@ import duckdb
 import fakesnow
 import snowflake.connector
 
+from benchmarks.results import Detail, Report, Result, Say
+from benchmarks.warehouse import temporary_folder
 from include.local_warehouse.session import Session
 from include.local_warehouse.store import Store
 
@@ -45,6 +47,35 @@ class Cost:
     duckdb: float
     fakesnow: float
     ours: float
+
+
+def run(times: int, say: Say) -> Report:
+    """Measure each statement, the local warehouse beside plain fakesnow.
+
+    Args:
+        times: how often each statement runs.
+        say: told what is going on.
+    """
+    say(f"Each statement {times} times")
+    with temporary_folder() as folder:
+        costs = measure(folder, times)
+    return Report(
+        [
+            Result("statements", cost.name, cost.ours, "CPU ms", cost.fakesnow, "fakesnow")
+            for cost in costs
+        ],
+        Detail(
+            ("statement, CPU ms", "DuckDB", "fakesnow", "local warehouse", "more than DuckDB"),
+            [
+                (
+                    cost.name,
+                    *(f"{value:.2f}" for value in (cost.duckdb, cost.fakesnow, cost.ours)),
+                    f"{cost.ours - cost.duckdb:.2f}",
+                )
+                for cost in costs
+            ],
+        ),
+    )
 
 
 def measure(folder: Path, times: int) -> list[Cost]:

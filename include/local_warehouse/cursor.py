@@ -96,6 +96,7 @@ REWRITES: tuple[Callable[[Expr, Session], Expr], ...] = (
     functions.sha2,
     functions.ratio_to_report,
     functions.zero_division,
+    functions.negated_patterns,
     functions.aggregated_arrays,
     functions.current_moments,
     types.slashed_dates,

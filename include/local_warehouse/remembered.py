@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 KEPT_CHARACTERS = 8 * 1024**2
 
 DEPENDS = re.compile(
-    r"[$@?%]|current_(?!date|time)|last_query_id|result_scan|rand|seed|uniform", re.IGNORECASE
+    r"[$@?]|current_(?!date|time)|last_query_id|result_scan|\brand|seed|uniform", re.IGNORECASE
 )
 """Words of queries whose rewriting may depend on more of the session than `Context` has."""
 

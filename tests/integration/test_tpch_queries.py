@@ -9,21 +9,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import duckdb
 import pytest
 from snowflake.connector import SnowflakeConnection
 
+from benchmarks.queries import queries
 from include.domains.tpch import sample as tpch
 from tests.conftest import Warehouse
 
 pytestmark = pytest.mark.integration
 
-QUERIES = sorted((Path(__file__).parent / "tpch_queries").glob("q*.sql"))
 # The smallest round scale at which none of the queries is empty.
 SCALE = 0.05
+QUERIES = queries(SCALE)
 SCHEMA = "TPCH_QUERIES"
 # Averages and ratios: a number on Snowflake, a double here, so the last digits are nobody's word.
 ROUNDED = {"AVG_QTY", "AVG_PRICE", "AVG_DISC", "MKT_SHARE", "PROMO_REVENUE", "AVG_YEARLY"}
@@ -51,14 +51,14 @@ def direct(
 
 
 def test_there_are_22_queries() -> None:
-    assert [query.stem for query in QUERIES] == [f"q{number:02}" for number in range(1, 23)]
+    assert list(QUERIES) == [f"q{number:02}" for number in range(1, 23)]
 
 
-@pytest.mark.parametrize("query", QUERIES, ids=lambda query: query.stem)
+@pytest.mark.parametrize("query", QUERIES)
 def test_same_answer_as_duckdb(
-    query: Path, connection: SnowflakeConnection, direct: duckdb.DuckDBPyConnection
+    query: str, connection: SnowflakeConnection, direct: duckdb.DuckDBPyConnection
 ) -> None:
-    sql = query.read_text()
+    sql = QUERIES[query]
 
     expected = direct.execute(sql)
     columns = [column[0].upper() for column in expected.description or []]

@@ -163,6 +163,22 @@ def test_a_query_is_rewritten_once(ask):
     assert ask("select * from t") == ([("one",)], True)
 
 
+def test_patterns_and_names_that_look_like_functions_do_not_matter(ask):
+    sql = "select a as brand from t where a like 'o%' and a not like '%w%'"
+    assert ask(sql) == ([("one",)], False)
+    assert ask(sql) == ([("one",)], True)
+
+
+def test_not_like_is_the_operator_of_its_own_that_duckdb_plans_for(ask, cursor):
+    cursor.execute("create table p as select * from values ('ab'), ('b'), (null) as v (a)")
+    conditions = ("a not like 'a%'", "not a like 'a%'", "a not like any ('a%', 'c%')")
+    for condition in conditions:
+        assert ask(f"select a from p where {condition}")[0] == [("b",)]
+    tree = cursor._prepared(dialect.parse("select a not like 'b' from p where a not like 'a%'"))
+    assert tree.sql(dialect="duckdb").startswith("SELECT NOT a LIKE 'b' FROM")
+    assert tree.sql(dialect="duckdb").endswith("WHERE \"!~~\"(a, 'a%')")
+
+
 def test_another_schema_or_a_temporary_table_is_another_query(ask, cursor):
     ask("select * from t")
     cursor.execute("use schema d.two")
