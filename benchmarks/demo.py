@@ -53,7 +53,16 @@ def run(say: Say) -> Report:
 def _time(log: Path, variables: dict[str, str]) -> tuple[float, float]:
     """Seconds of one run, and processor seconds of every process that it started."""
     measured = subprocess.run(
-        [sys.executable, "-m", "benchmarks.processes", log, sys.executable, "-m", "include.commands", "demo"],
+        [
+            sys.executable,
+            "-m",
+            "benchmarks.processes",
+            log,
+            sys.executable,
+            "-m",
+            "include.commands",
+            "demo",
+        ],
         cwd=REPOSITORY,
         env=variables,
         stdout=subprocess.PIPE,

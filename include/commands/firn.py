@@ -25,6 +25,7 @@ DEFECT = 70
 
 _MODULES = {
     "airflow": ("airflow", "down", "manifest", "up"),
+    "backfill": ("backfill",),
     "ci": ("ci",),
     "demo": ("demo",),
     "deployment": ("deploy", "deployment", "rollback"),

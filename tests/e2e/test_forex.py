@@ -9,7 +9,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
+from include.commands.firn import app
 from include.domains.forex import sample as forex
 from include.ingestion.sources import load_domain
 from include.orchestration.single_run import DagRunOutcome
@@ -96,6 +98,21 @@ def test_a_full_refresh_builds_anew(pipeline: Pipeline) -> None:
     assert outcome.succeeded, "\n".join(outcome.last_lines(40))
     # Built anew, a table reports itself and not the rows of a merge.
     assert nodes["int_forex__transactions"].rows != 0
+
+
+def test_a_range_is_built_again_by_a_command(pipeline: Pipeline) -> None:
+    runner = CliRunner(env=pipeline.variables)
+    done = runner.invoke(app, ["backfill", "forex", "2024-01-01", "2024-02-01"])
+    assert done.exit_code == 0, done.output
+    assert f"{DAG}: 2024-01-01 00:00:00 to 2024-02-01 00:00:00" in done.output
+    assert "forex.dbt_producer_watcher" in done.output
+    nodes = {one.name: one for one in read_run_results(builds_folder(DAG, pipeline.variables))}
+    # Of the others of these rows, nothing is compared or written.
+    months = "select count(*) from analytics_dev.test_intermediate.int_forex__transactions"
+    [(rows,)] = pipeline.sql(
+        f"{months} where transaction_date >= '2024-01-01' and transaction_date < '2024-02-01'"
+    )
+    assert (nodes["int_forex__transactions"].rows or 0) <= rows
 
 
 def test_a_parameter_of_another_type_is_refused_before_anything_runs(pipeline: Pipeline) -> None:
