@@ -32,6 +32,7 @@ _MODULES = {
     "monitoring": ("monitoring", "report"),
     "retention": ("retention",),
     "sample": ("sample",),
+    "settings": ("settings",),
     "warehouse": ("doctor", "setup", "sql", "warehouse"),
     "workbook": ("workbook",),
 }

@@ -14,7 +14,7 @@ import structlog
 
 from include.core import logs
 from include.core.logs import LogSettingsError, configure, event, secrets
-from include.core.variables import REPOSITORY
+from include.core.settings import REPOSITORY
 
 
 @pytest.fixture
