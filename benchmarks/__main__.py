@@ -186,7 +186,10 @@ def _own_warehouse() -> Iterator[Bench]:
 def _settings(home: Path) -> ConnectionSettings:
     """Of a local warehouse, whatever the environment names."""
     return ConnectionSettings(
-        _env_file=os.devnull, firn_target="local", firn_home=home, firn_local_port=_free_port()
+        _variables={"FIRN_ENV_FILE": os.devnull},
+        firn_target="local",
+        firn_home=home,
+        firn_local_port=_free_port(),
     )
 
 

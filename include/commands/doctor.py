@@ -136,12 +136,12 @@ def _check_settings(report: _Report) -> ConnectionSettings | None:
         report.wrong(error.problems)
     # Of all settings, whoever uses them.
     report.wrong(problems())
+    names = dict(os.environ)
     try:
-        _ = DeploymentSettings().airflow
         names = written()
+        _ = DeploymentSettings().airflow
     except ConfigurationError as error:
         report.wrong(error.problems)
-        names = dict(os.environ)
     for name in sorted(names):
         if not name.upper().startswith(("FIRN_", "SNOWFLAKE_")) or is_known(name):
             continue

@@ -112,11 +112,11 @@ class Settings(BaseModel):
         try:
             super().__init__(**values)
         except ValidationError as error:
-            problems = [
-                _sentence(str(one["loc"][0]), one["input"], found) for one in error.errors()
-            ]
+            names = dict.fromkeys(str(one["loc"][0]) for one in error.errors())
             # Not chained: pydantic's error carries the input, and with it the secrets.
-            raise ConfigurationError(problems) from None
+            raise ConfigurationError(
+                [_sentence(name, values.get(name), variables) for name in names]
+            ) from None
 
     @classmethod
     def read(cls, variables: Mapping[str, str] = os.environ) -> Self:
@@ -153,10 +153,10 @@ def _sentence(field: str, given: object, variables: Mapping[str, str]) -> str:
     expected = f": set it to {REGISTRY[name].title}."
     if name in SECRETS or name.endswith("_URL"):
         return f"{name} cannot be used{where}{expected}"
-    shown = repr(given)[:80]
+    shown = str(given)
     for secret in filter(None, map(found.get, SECRETS)):
         shown = shown.replace(secret, "***")
-    return f"{name} is {shown}{where}{expected}"
+    return f"{name} is {shown[:80]!r}{where}{expected}"
 
 
 # -- types -----------------------------------------------------------------------------------------
