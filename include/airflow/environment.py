@@ -24,6 +24,9 @@ from include.project.paths import airflow_home, target
 if TYPE_CHECKING:
     from include.warehouse.connection import ConnectionSettings
 
+SLACK = "AIRFLOW_CONN_SLACK_ALERTS"
+"""Airflow's own name for the variable that makes the connection of ``alerts``."""
+
 LOOPBACK = "127.0.0.1"
 LOCAL_LOGIN = "include.airflow.local_login.LocalAuthManager"
 AIRFLOW_USER = "admin"
