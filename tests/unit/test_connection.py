@@ -765,3 +765,9 @@ def test_a_query_tag_names_the_task_of_airflow_that_asks(
 def test_a_query_tag_longer_than_snowflake_takes_is_refused() -> None:
     with pytest.raises(ValueError, match="Snowflake takes 2000"):
         ConnectionSettings().query_tag({"model": "x" * 2000})
+
+
+def test_dbt_by_hand_takes_a_target_in_any_case(clean_environment: pytest.MonkeyPatch) -> None:
+    variables = {"FIRN_TARGET": " PROD", "SNOWFLAKE_ACCOUNT": "local"}
+    set_all(clean_environment, variables)
+    assert dbt_profile(variables).target_name == get_settings().target == "prod"
