@@ -25,11 +25,11 @@ def test_target_and_home_may_stand_in_the_file_alone(
     done = subprocess.run(
         [
             *(sys.executable, "-c"),
-            "import runpy; from airflow.sdk import DAG;"
-            "names = runpy.run_path('dags/retail__sales__daily.py').values();"
-            "(dag,) = [one for one in names if isinstance(one, DAG)];"
-            "print(*{task.profile_config.target_name for task in dag.tasks"
-            " if hasattr(task, 'profile_config')})",
+            "from airflow.dag_processing.dagbag import DagBag;"
+            "bag = DagBag('dags/retail__sales__daily.py', bundle_name='dags-folder');"
+            "(dag,) = bag.dags.values();"
+            "print(*{one.profile_config.target_name for one in dag.tasks"
+            " if hasattr(one, 'profile_config')})",
         ],
         cwd=REPOSITORY,
         env={name: value for name, value in variables.items() if not name.startswith("FIRN_")}
