@@ -57,7 +57,10 @@ def temporary_folder() -> Iterator[Path]:
 def own_settings(home: Path) -> ConnectionSettings:
     """Of a local warehouse, whatever the environment names."""
     return ConnectionSettings(
-        _env_file=os.devnull, firn_target="local", firn_home=home, firn_local_port=free_port()
+        _variables={"FIRN_ENV_FILE": os.devnull},
+        firn_target="local",
+        firn_home=home,
+        firn_local_port=free_port(),
     )
 
 

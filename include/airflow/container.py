@@ -31,6 +31,7 @@ from include.airflow.environment import (
 )
 from include.airflow.local import COMPONENTS
 from include.core.errors import UserError
+from include.core.settings import IN_FILES
 from include.project.manifest import ManifestError, require_manifest
 
 PROGRAMS: Mapping[str, list[str]] = {
@@ -47,17 +48,10 @@ DATABASE_PASSWORD, BROKER_PASSWORD = "FIRN_DATABASE_PASSWORD", "FIRN_BROKER_PASS
 DATABASE, BROKER = "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", "AIRFLOW__CELERY__BROKER_URL"
 
 SECRETS = (
-    DATABASE_PASSWORD,
-    BROKER_PASSWORD,
+    *IN_FILES,
     "AIRFLOW__CORE__FERNET_KEY",
     "AIRFLOW__API__SECRET_KEY",
     "AIRFLOW__API_AUTH__JWT_SECRET",
-    "AIRFLOW_CONN_SLACK_ALERTS",
-    "SNOWFLAKE_PASSWORD",
-    "SNOWFLAKE_PRIVATE_KEY_PASSPHRASE",
-    "FIRN_GAMING_DATABASE_URL",
-    "FIRN_OPENLINEAGE_API_KEY",
-    "FIRN_AIRFLOW_PASSWORD",
 )
 """Settings that may come from a file."""
 

@@ -9,17 +9,15 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import secrets
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from include.core.errors import SettingError
-from include.core.variables import REPOSITORY as REPOSITORY
-from include.core.variables import variable
+from include.core.settings import REPOSITORY as REPOSITORY
+from include.core.settings import AirflowPage, Lineage, Slack, reveal
 from include.local_warehouse.secret_files import make_once
 from include.project.paths import airflow_home, target
 
@@ -29,16 +27,9 @@ if TYPE_CHECKING:
 SLACK = "AIRFLOW_CONN_SLACK_ALERTS"
 """Airflow's own name for the variable that makes the connection of ``alerts``."""
 
-PASSED_ON = ("FIRN_KEEP_REJECTED_ROWS_DAYS",)
-"""Settings that dbt reads, which knows of no settings file."""
-
-OPENLINEAGE_URL = "FIRN_OPENLINEAGE_URL"
-OPENLINEAGE_KEY = "FIRN_OPENLINEAGE_API_KEY"
-
 LOOPBACK = "127.0.0.1"
 LOCAL_LOGIN = "include.airflow.local_login.LocalAuthManager"
 AIRFLOW_USER = "admin"
-AIRFLOW_HOSTS = "FIRN_AIRFLOW_HOSTS"
 
 PRELOADED = "include.orchestration.preloaded"
 """The module that imports what tasks need, for processes that fork for each task."""
@@ -56,31 +47,22 @@ def is_headless(variables: Mapping[str, str] = os.environ) -> bool:
 
 
 def airflow_port() -> int:
-    """Port of Airflow's page and API: ``$FIRN_AIRFLOW_PORT``, 8080 when unset.
+    """Port of Airflow's page and API: ``FIRN_AIRFLOW_PORT``, 8080 when unset.
 
     Raises:
-        SettingError: the variable is not a port number.
+        ConfigurationError: the variable is not a port number.
     """
-    text = variable("FIRN_AIRFLOW_PORT") or "8080"
-    if not (text.isdecimal() and 0 < int(text) < 65536):
-        raise SettingError(f"FIRN_AIRFLOW_PORT is {text!r}: set it to a port from 1 to 65535.")
-    return int(text)
+    return AirflowPage().firn_airflow_port
 
 
 def airflow_hosts() -> frozenset[str]:
-    """Host names that Airflow answers to: the local ones, and those in ``$FIRN_AIRFLOW_HOSTS``.
+    """Host names that Airflow answers to: the local ones, and those in ``FIRN_AIRFLOW_HOSTS``.
 
     Raises:
-        SettingError: the variable holds something that is not a host name.
+        ConfigurationError: the variable holds something that is not a host name.
     """
-    names = [name.strip().lower() for name in (variable(AIRFLOW_HOSTS) or "").split(",")]
-    for name in filter(None, names):
-        if not re.fullmatch(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?", name):
-            raise SettingError(
-                f"FIRN_AIRFLOW_HOSTS names {name[:60]!r}: set it to host names alone, such as "
-                "airflow.internal, with commas between them."
-            )
-    return frozenset({LOOPBACK, "localhost", *filter(None, names)})
+    named = AirflowPage().firn_airflow_hosts.split(",")
+    return frozenset({LOOPBACK, "localhost", *filter(None, named)})
 
 
 def airflow_passwords(variables: Mapping[str, str] = os.environ) -> Path:
@@ -101,8 +83,8 @@ def airflow_environment(
         settings: read from the environment if not given.
 
     Raises:
-        ConfigurationError: the connection settings cannot be used.
-        SettingError: a variable of ours is malformed.
+        ConfigurationError: the settings cannot be used.
+        SettingError: a secret cannot be kept.
     """
     variables = project_environment(settings)
     home = Path(variables["AIRFLOW_HOME"])
@@ -141,15 +123,11 @@ def project_environment(settings: ConnectionSettings | None = None) -> dict[str,
         settings: read from the environment if not given.
 
     Raises:
-        ConfigurationError: the connection settings cannot be used.
-        SettingError: a variable of ours is malformed.
+        ConfigurationError: the settings cannot be used.
     """
     from include.project.environment import dbt_environment
 
-    variables = dbt_environment(settings)
-    for name in (SLACK, *PASSED_ON):
-        if value := variable(name):
-            variables[name] = value
+    variables = dbt_environment(settings) | Slack().variables()
     airflow_hosts()
     home = airflow_home(variables)
     home.mkdir(parents=True, exist_ok=True)
@@ -177,7 +155,7 @@ def lineage_environment(target: str) -> dict[str, str]:
     """What switches lineage events on, where ``FIRN_OPENLINEAGE_URL`` names a receiver, or off.
 
     Raises:
-        SettingError: it is not the address of a server.
+        ConfigurationError: it is not the address of a server.
     """
     settings = {
         "AIRFLOW__OPENLINEAGE__NAMESPACE": f"firn_{target}",
@@ -188,26 +166,16 @@ def lineage_environment(target: str) -> dict[str, str]:
         # A task waits so long for an event at most; the transport gives up sooner.
         "AIRFLOW__OPENLINEAGE__EXECUTION_TIMEOUT": "5",
     }
-    url = variable(OPENLINEAGE_URL)
-    if url is None:
+    lineage = Lineage()
+    if lineage.firn_openlineage_url is None:
         return settings | {"AIRFLOW__OPENLINEAGE__DISABLED": "True"}
-    try:
-        found = urlsplit(url)
-        usable = found.scheme in {"http", "https"} and found.hostname and found.port != 0
-    except ValueError:
-        usable = False
-    if not usable:
-        raise SettingError(
-            "FIRN_OPENLINEAGE_URL is no address: set it to that of the receiver, such as "
-            "http://127.0.0.1:5000, or remove it."
-        )
     transport: dict[str, Any] = {
         "type": "include.orchestration.lineage.PausingHttpTransport",
-        "url": url,
+        "url": lineage.firn_openlineage_url,
         "timeout": 2,
         "retry": {"total": 0},
     }
-    if key := variable(OPENLINEAGE_KEY):
+    if key := reveal(lineage.firn_openlineage_api_key):
         transport["auth"] = {"type": "api_key", "apiKey": key}
     return settings | {
         "AIRFLOW__OPENLINEAGE__DISABLED": "False",

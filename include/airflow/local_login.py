@@ -15,14 +15,14 @@ from airflow.api_fastapi.auth.managers.simple.simple_auth_manager import SimpleA
 from starlette.datastructures import Headers
 from starlette.responses import PlainTextResponse
 
-from include.airflow.environment import AIRFLOW_HOSTS, airflow_hosts
+from include.airflow.environment import airflow_hosts
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
 FOREIGN_HOST = (
     "This Airflow does not answer to the host name in this address: use 127.0.0.1 or localhost, or "
-    f"add the name to {AIRFLOW_HOSTS}."
+    "add the name to FIRN_AIRFLOW_HOSTS."
 )
 FOREIGN_ORIGIN = "A page of another site sent this request: open Airflow's own page."
 

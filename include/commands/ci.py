@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.markdown import Markdown
 from rich.table import Table
 
+from include.core.settings import Builds
 from include.delivery.pull_requests import schemas, text
 from include.delivery.pull_requests.errors import CiError
 from include.delivery.pull_requests.github import API, BOT, GitHub
@@ -168,10 +169,9 @@ def _ci_settings(number: int | None = None) -> ConnectionSettings:
 
 
 def _number() -> int:
-    given = os.environ.get("FIRN_PR_NUMBER", "").strip()
-    if not given.isdecimal() or int(given) < 1:
-        raise CiError(f"FIRN_PR_NUMBER is {given[:20]!r}: set it to the number of a pull request.")
-    return int(given)
+    if not (number := Builds().firn_pr_number):
+        raise CiError("FIRN_PR_NUMBER is not set: set it to the number of a pull request.")
+    return number
 
 
 def _github() -> GitHub:

@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from include.core.variables import REPOSITORY
+from include.core.settings import REPOSITORY
 from include.delivery.deployment.databases import PRODUCTION, STAGING, build_of
 from include.delivery.deployment.errors import DeploymentError
 from include.delivery.deployment.pipelines import Pipelines

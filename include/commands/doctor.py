@@ -6,20 +6,20 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Mapping
 from difflib import get_close_matches
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
-from dotenv import dotenv_values
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 from snowflake.connector.errors import Error as SnowflakeError
 
 from include.airflow.supervisor import how_it_is
+from include.commands.settings import settings_table
 from include.core.logs import HIDDEN, secrets
+from include.core.settings import REGISTRY, is_known, origin, problems, written
+from include.delivery.deployment.settings import DeploymentSettings
 from include.project.monitoring_switch import monitoring_switch
 from include.warehouse.connection import (
     LOCAL_HOST,
@@ -28,7 +28,6 @@ from include.warehouse.connection import (
     ConnectionSettings,
     WarehouseUnreachableError,
     connect,
-    env_file,
     local_server_answers,
 )
 
@@ -43,15 +42,6 @@ PACKAGES = (
     "duckdb",
     "sqlglot",
 )
-SECRETS = frozenset(
-    {
-        "SNOWFLAKE_PASSWORD",
-        "SNOWFLAKE_PRIVATE_KEY_PASSPHRASE",
-        "FIRN_AIRFLOW_PASSWORD",
-        "FIRN_LOCAL_PASSWORD",
-    }
-)
-
 # The demo at its default scale writes about 1 GiB, all domains about 5.
 DISK_NEEDED = 1 * 1024**3
 DISK_WANTED = 5 * 1024**3
@@ -63,6 +53,7 @@ class _Report:
     def __init__(self, console: Console) -> None:
         self.console = console
         self.failed = False
+        self._said: set[str] = set()
 
     def good(self, text: str) -> None:
         self._line("green", "ok", text)
@@ -74,8 +65,17 @@ class _Report:
         self.failed = True
         self._line("red", "missing", text)
 
+    def wrong(self, problems: list[str]) -> None:
+        """Settings; each is told once, however many use it."""
+        for problem in problems:
+            if problem not in self._said:
+                self.bad(problem)
+        self._said.update(problems)
+
     def _line(self, colour: str, word: str, text: str) -> None:
         # One finding is one line wherever it is read, so that it can be searched for.
+        for secret in secrets():
+            text = text.replace(secret, HIDDEN)
         self.console.print(f"[{colour}]{word:>7}[/]  {escape(text)}", soft_wrap=True)
 
 
@@ -124,71 +124,41 @@ def _check_packages(report: _Report, lock: Path) -> None:
 
 
 def _check_settings(report: _Report) -> ConnectionSettings | None:
-    path = env_file()
-    known = _known_variables()
+    report.console.print(settings_table())
+    settings = None
     try:
         settings = ConnectionSettings()
-        problems: list[str] = []
-    except ConfigurationError as error:
-        settings = None
-        problems = error.problems
-    try:
-        in_file = dotenv_values(path) if path.is_file() else {}
-    except (OSError, UnicodeDecodeError):
-        in_file = {}  # already among the problems
-
-    report.console.print(_settings_table(known, path, in_file, settings))
-    if settings:
         report.good(
             f"Target {settings.target}: database {settings.database}, "
             f"schemas {settings.schema_prefix}<layer>, files in {settings.home}"
         )
-    for problem in problems:
-        report.bad(problem)
-    for name in sorted({**in_file, **os.environ}):
-        if name.startswith(("FIRN_", "SNOWFLAKE_")) and name not in known:
-            likely = get_close_matches(name, known, n=1, cutoff=0.8)
-            if likely:
-                report.note(f"{name} is set and means nothing here: did you mean {likely[0]}?")
+    except ConfigurationError as error:
+        report.wrong(error.problems)
+    # Of all settings, whoever uses them.
+    report.wrong(problems())
+    names = dict(os.environ)
+    try:
+        names = written()
+        _ = DeploymentSettings().airflow
+    except ConfigurationError as error:
+        report.wrong(error.problems)
+    for name in sorted(names):
+        if not name.upper().startswith(("FIRN_", "SNOWFLAKE_")) or is_known(name):
+            continue
+        likely = get_close_matches(name.upper(), REGISTRY, n=1, cutoff=0.8)
+        unread = f"{name} is set in {origin(name)} and means nothing here"
+        if likely:
+            report.note(f"{unread}: did you mean {likely[0]}?")
+        elif name.upper().startswith("FIRN_"):
+            report.note(f"{unread}: remove it, or look for its name in `firn settings`.")
     return settings
-
-
-def _settings_table(
-    known: list[str],
-    path: Path,
-    in_file: Mapping[str, str | None],
-    settings: ConnectionSettings | None,
-) -> Table:
-    table = Table(title="Settings", title_justify="left")
-    for heading in ("variable", "value", "from"):
-        table.add_column(heading, overflow="fold")
-    hidden = secrets()
-    for name in known:
-        if os.environ.get(name):
-            value, origin = os.environ[name], "environment"
-        elif in_file.get(name):
-            value, origin = str(in_file[name]), path.name
-        else:
-            default = getattr(settings, name.lower(), None)
-            value, origin = ("", "") if default is None else (str(default), "default")
-        if name in SECRETS:
-            value = "set" if value else "not set"
-        for secret in hidden:
-            value = value.replace(secret, HIDDEN)
-        table.add_row(name, escape(value) or "not set", origin)
-    return table
-
-
-def _known_variables() -> list[str]:
-    text = (REPOSITORY / ".env.example").read_text(encoding="utf-8")
-    return re.findall(r"(?m)^#? ?((?:FIRN|SNOWFLAKE)_[A-Z_]+)=", text)
 
 
 def _check_monitoring(report: _Report) -> None:
     try:
         switch = monitoring_switch()
     except ConfigurationError as error:
-        report.bad(str(error))
+        report.wrong(error.problems)
         return
     if switch.is_on:
         report.good(f"Monitoring is on, with the dbt packages in {switch.packages}")
@@ -211,7 +181,7 @@ def _check_disk(report: _Report, home: Path) -> None:
 
 
 def _check_private_key(report: _Report, settings: ConnectionSettings) -> None:
-    path = settings.private_key_path
+    path = settings.snowflake_private_key_path
     if settings.is_local or settings.authenticator != "snowflake_jwt" or path is None:
         return
     passphrase = settings.snowflake_private_key_passphrase

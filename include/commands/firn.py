@@ -33,6 +33,7 @@ _MODULES = {
     "monitoring": ("monitoring", "report", "schedules"),
     "retention": ("retention",),
     "sample": ("sample",),
+    "settings": ("settings",),
     "warehouse": ("doctor", "setup", "sql", "warehouse"),
     "workbook": ("workbook",),
 }

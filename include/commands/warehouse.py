@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from include.commands.doctor import doctor as run_doctor
+from include.core.settings import LocalServer
 from include.delivery.account import create_databases
 from include.delivery.account.command import read_options, set_up
 from include.delivery.account.declaration import configured_prefix, declare
@@ -37,7 +38,10 @@ def local_warehouse(settings: ConnectionSettings | None = None) -> LocalWarehous
     """The local warehouse that the settings name."""
     settings = settings or get_settings()
     return LocalWarehouse(
-        settings.warehouse_home, settings.port, settings.run_home, settings.local_login.setting
+        settings.warehouse_home,
+        settings.port,
+        settings.run_home,
+        settings.variables(*LocalServer.model_fields),
     )
 
 

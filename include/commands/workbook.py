@@ -8,11 +8,10 @@ from typing import Annotated, Any
 
 import polars as pl
 import typer
-from pydantic import ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
 from rich.console import Console
 from rich.table import Table
 
+from include.core.settings import Workbook
 from include.quality.workbook import (
     MOMENT_FORMAT,
     Activity,
@@ -21,23 +20,13 @@ from include.quality.workbook import (
     read_workbook,
     write_csv,
 )
-from include.warehouse.connection import ConfigurationError, ConnectionSettings, env_file
+from include.warehouse.connection import ConnectionSettings
 
 app = typer.Typer()
 console = Console(highlight=False, markup=False, soft_wrap=True)
 errors = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
 
 CSV_NAME = "user_activity_hourly.csv"
-
-
-class ReportSettings(BaseSettings):
-    """Where the report comes from and goes to, from the environment, else from `.env`."""
-
-    model_config = SettingsConfigDict(env_ignore_empty=True, extra="ignore")
-
-    data_source_path: Path | None = None
-    output_path: Path | None = None
-    open_data_docs: bool = False
 
 
 @app.command()
@@ -62,7 +51,7 @@ def workbook(
     ] = None,
 ) -> None:
     """Make the hourly table of a workbook of purchases and spins, and check it."""
-    settings = _settings()
+    settings = Workbook()
     source = file or settings.data_source_path
     if source is None:
         raise WorkbookError(
@@ -81,16 +70,8 @@ def workbook(
         raise typer.Exit(1)
 
 
-def _settings() -> ReportSettings:
-    try:
-        return ReportSettings(_env_file=env_file())
-    except ValidationError:
-        # The only one of the three that not every text is good for.
-        raise ConfigurationError(["OPEN_DATA_DOCS must be true or false."]) from None
-
-
 def _csv(source: Path, output: Path | None) -> Path:
-    chosen = output or ConnectionSettings().firn_home / "reports" / source.stem
+    chosen = output or ConnectionSettings().home / "reports" / source.stem
     chosen = chosen.expanduser()
     return chosen if chosen.suffix.lower() == ".csv" else chosen / CSV_NAME
 

@@ -17,13 +17,18 @@ from typing import Any, TextIO, cast
 from urllib.parse import quote, unquote, urlsplit
 
 import structlog
-from dotenv import dotenv_values
 
-from include.core.errors import SettingError
-from include.core.variables import REPOSITORY, env_file, variable
+from include.core.settings import (
+    REPOSITORY,
+    SECRETS,
+    ConfigurationError,
+    Home,
+    Logs,
+    env_file,
+    in_file,
+)
 from include.local_warehouse import LOGIN_FILE
 
-LOG_FORMAT = "FIRN_LOG_FORMAT"
 HIDDEN = "***"
 SHORTEST = 5
 """Characters; a shorter secret would hide half of every line. Airflow leaves those out as well."""
@@ -33,20 +38,9 @@ _CONTEXT = {
     "run_id": "AIRFLOW_CTX_DAG_RUN_ID",
     "task_id": "AIRFLOW_CTX_TASK_ID",
 }
-_PASSWORDS = {
-    "SNOWFLAKE_PASSWORD",
-    "SNOWFLAKE_PRIVATE_KEY_PASSPHRASE",
-    "FIRN_OPENLINEAGE_API_KEY",
-    "FIRN_AIRFLOW_PASSWORD",
-    "FIRN_LOCAL_PASSWORD",
-}
 _KEY_FILE = "SNOWFLAKE_PRIVATE_KEY_PATH"
 _URL = re.compile(r"FIRN_\w+_URL")
 _CONNECTION = re.compile(r"AIRFLOW_CONN_\w+")
-
-
-class LogSettingsError(SettingError):
-    """The setting of the log's form is none; the message says what to set."""
 
 
 # -- events ----------------------------------------------------------------------------------------
@@ -77,11 +71,9 @@ def configure() -> None:
     """Write events to stderr, in the form that `FIRN_LOG_FORMAT` names: text or json.
 
     Raises:
-        LogSettingsError: the variable names another one.
+        ConfigurationError: it names another one, or the settings file cannot be read.
     """
-    chosen = (variable(LOG_FORMAT) or "text").strip().lower()
-    if chosen not in {"text", "json"}:
-        raise LogSettingsError(f"FIRN_LOG_FORMAT is {chosen[:40]!r}: set it to text or json.")
+    chosen = Logs().firn_log_format
     first = ("timestamp", "level", "event")
     structlog.configure(
         processors=[
@@ -126,13 +118,15 @@ def secrets(*, keys: bool = True) -> list[str]:
         keys: with the text of the private key, whole and line by line.
     """
     found: set[str] = set()
-    for settings in (dotenv_values(env_file()), os.environ):
+    of_file: Mapping[str, str] = {}
+    with suppress(ConfigurationError):
+        of_file = in_file(env_file())
+    for settings in (of_file, os.environ):
         for name, value in settings.items():
             if value and (keys or name != _KEY_FILE):
                 found.update(_secrets_of(name, value))
-    with suppress(OSError, UnicodeDecodeError):
-        home = REPOSITORY / Path(variable("FIRN_HOME") or ".firn").expanduser()
-        found.add((home / LOGIN_FILE).read_text("ascii").strip())
+    with suppress(ConfigurationError, OSError, UnicodeDecodeError):
+        found.add((Home().firn_home / LOGIN_FILE).read_text("ascii").strip())
     variants = {
         form
         for secret in found
@@ -144,14 +138,14 @@ def secrets(*, keys: bool = True) -> list[str]:
 
 
 def _secrets_of(name: str, value: str) -> Iterator[str]:
-    if name in _PASSWORDS:
+    if _CONNECTION.fullmatch(name):
+        yield from _of_connection(value)
+    elif name in SECRETS:
         yield value
     elif name == _KEY_FILE:
         yield from _lines_of_key(REPOSITORY / Path(value).expanduser())
     elif _URL.fullmatch(name):
         yield from _password(value)
-    elif _CONNECTION.fullmatch(name):
-        yield from _of_connection(value)
 
 
 def _password(url: str) -> Iterator[str]:
@@ -227,7 +221,8 @@ def hide_secrets_in_process() -> None:
 def start_command() -> None:
     """Write events to stderr, and leave the secrets out of all that this process writes there.
 
-    Errors and tracebacks too. Ends the process with exit code 2 if `FIRN_LOG_FORMAT` is wrong.
+    Errors and tracebacks too. Ends the process with exit code 2 if `FIRN_LOG_FORMAT` is wrong, or
+    the settings file cannot be read.
     """
     # Typer would break the lines of a traceback, and with them a secret.
     os.environ["TYPER_STANDARD_TRACEBACK"] = "1"
@@ -235,7 +230,7 @@ def start_command() -> None:
         sys.stderr = cast("TextIO", _Hiding(sys.stderr, hidden))
     try:
         configure()
-    except LogSettingsError as error:
+    except ConfigurationError as error:
         sys.stderr.write(f"{error}\n")
         raise SystemExit(2) from None
 

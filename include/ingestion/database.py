@@ -28,7 +28,6 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import sqlalchemy as sa
-from dotenv import dotenv_values
 from psycopg import Connection as PsycopgConnection
 from psycopg.adapt import Buffer, Loader
 from sqlalchemy.engine import URL, Engine
@@ -36,6 +35,7 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
 from include.core.logs import event
+from include.core.settings import written
 from include.ingestion.comparison import (
     DIALECTS,
     Days,
@@ -50,7 +50,7 @@ from include.ingestion.landing import Delivery, Stamp
 from include.ingestion.reading import Opened, text_chunks
 from include.ingestion.sources import DatabaseFormat, Source
 from include.ingestion.validation import parsed
-from include.warehouse.connection import ConnectionSettings, env_file, get_settings
+from include.warehouse.connection import ConnectionSettings, get_settings
 
 NOTE = b"firn.extract"
 LOCK = ".lock"
@@ -108,7 +108,7 @@ def database_url(domain: str, settings: ConnectionSettings | None = None) -> URL
         IngestionError: the setting is not a URL. The message does not repeat it.
     """
     name = url_setting(domain)
-    text = os.environ.get(name) or dotenv_values(env_file()).get(name)
+    text = written().get(name)
     if not text:
         home = (settings or get_settings()).home
         return URL.create("sqlite", database=str(home / "operational" / f"{domain}.db"))

@@ -13,11 +13,10 @@ from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import Self
 
-from pydantic_settings import BaseSettings, SettingsConfigDict
-
+from include.core.settings import Folders
 from include.ingestion.errors import IngestionError, RefusedError, shown
 from include.ingestion.sources import Source
-from include.warehouse.connection import REPOSITORY, ConnectionSettings, env_file, get_settings
+from include.warehouse.connection import ConnectionSettings, get_settings
 
 ARCHIVE = "archive"
 REJECTED = "rejected"
@@ -25,17 +24,9 @@ STAMP = "%Y%m%dT%H%M%S"
 """How the name of an archived file begins: when that was, in UTC."""
 
 
-class _Variables(BaseSettings):
-    model_config = SettingsConfigDict(env_ignore_empty=True, extra="ignore", frozen=True)
-    firn_landing: Path | None = None
-
-
 def landing_folder(settings: ConnectionSettings | None = None) -> Path:
     """Where files are delivered: ``$FIRN_LANDING``, else ``landing`` in Firn's home."""
-    chosen = _Variables(_env_file=env_file()).firn_landing
-    if chosen is None:
-        return (settings or get_settings()).home / "landing"
-    return REPOSITORY / chosen.expanduser()
+    return Folders().firn_landing or (settings or get_settings()).home / "landing"
 
 
 @dataclass(frozen=True)

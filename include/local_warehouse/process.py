@@ -12,6 +12,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,6 @@ from typing import Any
 import psutil  # type: ignore[import-untyped]
 
 from .errors import WarehouseError
-from .login import SETTING
 
 HOST = "127.0.0.1"
 SETTLING_SECONDS = 10.0
@@ -39,13 +39,13 @@ class LocalWarehouse:
         folder: the data and the server's log.
         port: TCP port on 127.0.0.1.
         run_folder: the note of the running process.
-        password: the one that clients must give; one is made if this is not given.
+        variables: what the server gets besides the variables of this process.
     """
 
     folder: Path
     port: int
     run_folder: Path
-    password: str | None = field(default=None, repr=False)
+    variables: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @property
     def log(self) -> Path:
@@ -60,7 +60,7 @@ class LocalWarehouse:
     @property
     def environment(self) -> dict[str, str]:
         """What the server's process gets."""
-        return {**os.environ, **({SETTING: self.password} if self.password else {})}
+        return {**os.environ, **self.variables}
 
     def health(self, timeout: float = 2.0) -> dict[str, Any] | None:
         """The server's own account of itself, or None if none answers for this folder."""

@@ -17,7 +17,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 from include.core.errors import UserError
-from include.core.variables import REPOSITORY
+from include.core.settings import REPOSITORY
 
 if TYPE_CHECKING:
     from include.warehouse.connection import ConnectionSettings

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from include.core.errors import UserError
+from include.core.settings import Image
 from include.project.dbt import Dbt, last_lines
 from include.project.paths import airflow_home, dbt_project, target
 
@@ -60,9 +61,8 @@ class ManifestError(UserError):
 
 def manifest_path(variables: Mapping[str, str] = os.environ) -> Path:
     """Where the manifest is, whether or not it has been written: an image's, else Airflow's own."""
-    if built_in := variables.get(BUILT_IN):
-        return Path(built_in)
-    return airflow_home(variables) / "manifest" / "manifest.json"
+    built_in = Image.read(variables).firn_dbt_manifest
+    return built_in or airflow_home(variables) / "manifest" / "manifest.json"
 
 
 def read_manifest(path: Path) -> Mapping[str, Any]:
@@ -190,7 +190,7 @@ def require_manifest(variables: Mapping[str, str]) -> Path:
     Raises:
         ManifestError: the image's is of other settings, or ``dbt parse`` failed.
     """
-    if not variables.get(BUILT_IN):
+    if not Image.read(variables).firn_dbt_manifest:
         return ensure_manifest(variables)
     path = manifest_path(variables)
     if not _fits(path, project_fingerprint(variables)):

@@ -10,14 +10,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BeforeValidator, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from include.core.errors import UserError
-from include.warehouse.connection import REPOSITORY, ConfigurationError, env_file
+from include.core.settings import REPOSITORY, ConfigurationError, Monitoring
 
 PACKAGES = ("elementary", "dbt_utils")
 HOW = "install the packages with `cd dbt && dbt deps`, or set FIRN_DBT_PACKAGES_DIR to their folder"
@@ -25,33 +22,6 @@ HOW = "install the packages with `cd dbt && dbt deps`, or set FIRN_DBT_PACKAGES_
 
 class MonitoringOffError(UserError):
     """Something was asked for that needs Elementary, and it is off; the message says why."""
-
-
-def _lower(value: object) -> object:
-    return value.strip().lower() if isinstance(value, str) else value
-
-
-class MonitoringSettings(BaseSettings):
-    """The two variables of monitoring, from the environment, else from the settings file.
-
-    Raises:
-        ConfigurationError: a value is malformed.
-    """
-
-    model_config = SettingsConfigDict(env_ignore_empty=True, extra="ignore", frozen=True)
-
-    firn_elementary: Annotated[Literal["auto", "on", "off"], BeforeValidator(_lower)] = "auto"
-    firn_dbt_packages_dir: Path | None = None
-
-    def __init__(self, **values: Any) -> None:
-        values.setdefault("_env_file", env_file())
-        try:
-            super().__init__(**values)
-        except ValidationError as error:
-            said = error.errors()[0]["input"]
-            raise ConfigurationError(
-                [f"FIRN_ELEMENTARY is {said!r}: set it to auto, on or off."]
-            ) from None
 
 
 @dataclass(frozen=True)
@@ -87,7 +57,7 @@ class Switch:
             raise MonitoringOffError(self.why_off)
 
 
-def monitoring_switch(settings: MonitoringSettings | None = None) -> Switch:
+def monitoring_switch(settings: Monitoring | None = None) -> Switch:
     """The switch as environment, settings file and packages have it now.
 
     Args:
@@ -96,9 +66,9 @@ def monitoring_switch(settings: MonitoringSettings | None = None) -> Switch:
     Raises:
         ConfigurationError: a setting is malformed, or monitoring is asked for and cannot be.
     """
-    settings = settings or MonitoringSettings()
+    settings = settings or Monitoring()
     given = settings.firn_dbt_packages_dir
-    packages = REPOSITORY / (given.expanduser() if given else Path("dbt", "dbt_packages"))
+    packages = given or REPOSITORY / "dbt" / "dbt_packages"
     if settings.firn_elementary == "off":
         return Switch(packages, "Monitoring is off: FIRN_ELEMENTARY is off; set it to on.")
     problem = _problem(packages)

@@ -11,8 +11,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from include.core.logs import event
+from include.core.settings import Retention
 from include.ingestion.landing import ARCHIVE, REJECTED, STAMP, landing_folder
-from include.retention.settings import Retention
 from include.retention.tables import Removed
 from include.warehouse.connection import ConnectionSettings
 from include.warehouse.export import VERSIONS, exports_folder

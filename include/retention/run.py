@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from include.core.settings import Retention
 from include.retention import staged, tables
 from include.retention.artifacts import remove_artifacts
 from include.retention.files import remove_files, retained_files
-from include.retention.settings import Retention
 from include.retention.tables import Removed, retained_tables
 from include.warehouse.connection import ConnectionSettings, connect, get_settings
 
@@ -14,7 +14,7 @@ def clear_tables(*, dry_run: bool, settings: ConnectionSettings | None = None) -
     """Delete old rows of the books and of Elementary's tables, or count them.
 
     Raises:
-        RetentionError: a setting is no number of days.
+        ConfigurationError: a setting is no number of days.
         WarehouseUnreachableError: the warehouse takes no connection.
     """
     settings = settings or get_settings()
@@ -36,7 +36,7 @@ def clear_stage(*, dry_run: bool, settings: ConnectionSettings | None = None) ->
     """Remove what abandoned attempts have left in the warehouse, and old artifacts, or count them.
 
     Raises:
-        RetentionError: a setting is no number of days.
+        ConfigurationError: a setting is no number of days.
         WarehouseUnreachableError: the warehouse takes no connection.
     """
     settings = settings or get_settings()
@@ -58,7 +58,7 @@ def clear_files(*, dry_run: bool, settings: ConnectionSettings | None = None) ->
     """Delete old files on this machine, or count them.
 
     Raises:
-        RetentionError: a setting is no number of days.
+        ConfigurationError: a setting is no number of days.
         OSError: a file cannot be deleted.
     """
     return remove_files(retained_files(Retention(), settings or get_settings()), dry_run=dry_run)

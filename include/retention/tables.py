@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from include.core.logs import event
-from include.retention.settings import Retention
+from include.core.settings import Retention
 from include.warehouse import ledgers
 from include.warehouse.catalogue import existing
 

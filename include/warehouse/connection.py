@@ -1,29 +1,38 @@
 """How every part of Firn reaches its warehouse, local or on a Snowflake account.
 
-Python reads the variables of the connection here and nowhere else; `dbt/profiles.yml` reads the
-same ones for dbt, and `.env.example` explains them. Secrets are kept in types that do not print,
-and no message of this module holds one.
+`dbt/profiles.yml` reads the same settings for dbt. Secrets are kept in types that do not print, and
+no message of this module holds one.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import re
 import socket
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import snowflake.connector
-from pydantic import BeforeValidator, Field, SecretStr, StringConstraints, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
 from snowflake.connector import SnowflakeConnection
 
-from include.core.errors import SettingError, UserError
-from include.core.variables import REPOSITORY as REPOSITORY
-from include.core.variables import env_file as env_file
+from include.core.errors import UserError
+from include.core.settings import REPOSITORY as REPOSITORY
+from include.core.settings import (
+    Account,
+    Authenticator,
+    Builds,
+    Goal,
+    Home,
+    KeptForDbt,
+    LocalServer,
+    Project,
+    Target,
+    reveal,
+)
+from include.core.settings import ConfigurationError as ConfigurationError
+from include.core.settings import env_file as env_file
 from include.local_warehouse.login import SETTING as PASSWORD_SETTING
 from include.local_warehouse.login import LocalLogin, LocalLoginError
 
@@ -32,10 +41,6 @@ LOCAL_HOST = "127.0.0.1"
 LOCAL_ACCOUNT = "local"
 MAX_QUERY_TAG_LENGTH = 2000  # characters; longer ones are refused by Snowflake
 
-Target = Literal["local", "dev", "ci", "prod"]
-Authenticator = Literal["snowflake", "snowflake_jwt", "externalbrowser"]
-Text = Annotated[str, StringConstraints(strip_whitespace=True)]
-
 DATABASES: Mapping[Target, str] = {
     "local": "ANALYTICS_DEV",
     "dev": "ANALYTICS_DEV",
@@ -43,88 +48,21 @@ DATABASES: Mapping[Target, str] = {
     "prod": "ANALYTICS",
 }
 
-# What a setting must look like, in the words of the error message.
-_EXPECTED = {
-    "FIRN_TARGET": "local, dev, ci or prod",
-    "FIRN_LOCAL_PORT": "a port number from 1 to 65535",
-    "FIRN_USER": "a name of letters, digits and underscores, not starting with a digit",
-    "FIRN_PR_NUMBER": "the number of a pull request",
-    "FIRN_DBT_THREADS": "a whole number from 1 to 64",
-    "SNOWFLAKE_ACCOUNT": "an account identifier such as myorg-myaccount, without a domain",
-    "SNOWFLAKE_HOST": "a host name, without https:// or a path",
-    "SNOWFLAKE_AUTHENTICATOR": "snowflake, snowflake_jwt or externalbrowser",
-}
-
-
-class ConfigurationError(SettingError):
-    """The settings cannot be used.
-
-    Attributes:
-        problems: one sentence each: what is wrong and what to set. None holds a secret.
-    """
-
-    def __init__(self, problems: list[str]) -> None:
-        super().__init__(" ".join(problems))
-        self.problems = problems
-
 
 class WarehouseUnreachableError(UserError, ConnectionError):
     """The warehouse took no connection; the message says where and what to do."""
 
 
-def _lower(value: object) -> object:
-    return value.strip().lower() if isinstance(value, str) else value
-
-
-class ConnectionSettings(BaseSettings):
+class ConnectionSettings(Account, LocalServer, KeptForDbt, Project, Home, Builds, Goal):
     """Which warehouse to use, and as whom.
-
-    Values come from the environment, else from the file named by `FIRN_ENV_FILE` (by default
-    `.env` beside the Makefile), else from the defaults here. Empty text is no value.
 
     Raises:
         ConfigurationError: if a value is malformed, or if one is missing or contradicts another
             for the chosen target.
     """
 
-    model_config = SettingsConfigDict(
-        env_ignore_empty=True, extra="ignore", frozen=True, hide_input_in_errors=True
-    )
-
-    firn_target: Annotated[Target, BeforeValidator(_lower)] = "local"
-    firn_home: Path = REPOSITORY / ".firn"
-    firn_local_port: Annotated[int, Field(ge=1, le=65535)] = 8480
-    firn_local_password: SecretStr | None = None
-    firn_user: Annotated[
-        str, BeforeValidator(_lower), StringConstraints(pattern=r"^[a-z_][a-z0-9_]*$")
-    ] = Field(default_factory=lambda: _operating_system_user(os.environ))
-    firn_pr_number: Annotated[int, Field(ge=1)] | None = None
-    firn_dbt_threads: Annotated[int, Field(ge=1, le=64)] = 4
-
-    snowflake_account: Annotated[Text, Field(pattern=r"^[A-Za-z0-9_.-]+$")] | None = None
-    snowflake_host: Annotated[Text, Field(pattern=r"^[A-Za-z0-9_.-]+$")] | None = None
-    snowflake_user: Text | None = None
-    snowflake_password: SecretStr | None = None
-    snowflake_private_key_path: Path | None = None
-    snowflake_private_key_passphrase: SecretStr | None = None
-    snowflake_authenticator: Annotated[Authenticator, BeforeValidator(_lower)] | None = None
-    snowflake_role: Text | None = None
-    snowflake_warehouse: Text | None = None
-    snowflake_loader_role: Text | None = None
-    snowflake_loader_warehouse: Text | None = None
-
     def __init__(self, **values: Any) -> None:
-        values.setdefault("_env_file", env_file())
-        try:
-            super().__init__(**values)
-        except ValidationError as error:
-            # Not chained: pydantic's error carries the input, and with it the secrets.
-            raise ConfigurationError(_sentences(error)) from None
-        except (OSError, UnicodeDecodeError) as error:
-            path = values["_env_file"]
-            raise ConfigurationError(
-                [f"{path} cannot be read ({type(error).__name__}): save it as UTF-8 text."]
-            ) from None
+        super().__init__(**values)
         if problems := self._problems():
             raise ConfigurationError(problems)
 
@@ -173,12 +111,12 @@ class ConnectionSettings(BaseSettings):
     @property
     def local_login(self) -> LocalLogin:
         """The password and the key of the local warehouse."""
-        return LocalLogin(self.home, _reveal(self.firn_local_password))
+        return LocalLogin(self.home, reveal(self.firn_local_password))
 
     @property
     def home(self) -> Path:
-        """The folder for everything generated; a relative one starts at the repository."""
-        return _absolute(self.firn_home)
+        """The folder for everything generated."""
+        return self.firn_home
 
     @property
     def warehouse_home(self) -> Path:
@@ -211,12 +149,6 @@ class ConnectionSettings(BaseSettings):
         if self.snowflake_authenticator:
             return self.snowflake_authenticator
         return "snowflake_jwt" if self.snowflake_private_key_path else "snowflake"
-
-    @property
-    def private_key_path(self) -> Path | None:
-        """The key file; a relative one starts at the repository."""
-        path = self.snowflake_private_key_path
-        return _absolute(path) if path else None
 
     def query_tag(self, extra: Mapping[str, object] | None = None) -> str:
         """The JSON every session is tagged with: application, target and what is given.
@@ -273,11 +205,11 @@ class ConnectionSettings(BaseSettings):
             arguments["host"] = self.snowflake_host
         match self.authenticator:
             case "snowflake":
-                arguments["password"] = _reveal(self.snowflake_password)
+                arguments["password"] = reveal(self.snowflake_password)
             case "snowflake_jwt":
-                arguments["private_key_file"] = str(self.private_key_path)
+                arguments["private_key_file"] = str(self.snowflake_private_key_path)
                 if self.snowflake_private_key_passphrase:
-                    arguments["private_key_file_pwd"] = _reveal(
+                    arguments["private_key_file_pwd"] = reveal(
                         self.snowflake_private_key_passphrase
                     )
             case "externalbrowser":
@@ -301,39 +233,20 @@ class ConnectionSettings(BaseSettings):
         Meant to be laid over the inherited environment. On the local target no account's variable
         is among them.
         """
-        variables: dict[str, object] = {
-            "FIRN_TARGET": self.target,
-            "FIRN_HOME": self.home,
-            "FIRN_LOCAL_PORT": self.port,
-            "FIRN_USER": self.firn_user,
-            "FIRN_PR_NUMBER": self.firn_pr_number,
-            "FIRN_DBT_THREADS": self.firn_dbt_threads,
-        }
+        groups = (Goal, Builds, Home, Project, KeptForDbt, LocalServer)
+        names = {name for group in groups for name in group.model_fields}
         if self.is_local:
-            variables |= _past_the_proxy(os.environ)
-            # If it is not set, a child reads the password from Firn's home, as this program does.
-            variables["FIRN_LOCAL_PASSWORD"] = _reveal(self.firn_local_password)
-            if self.is_rehearsal:
-                variables["SNOWFLAKE_ACCOUNT"] = LOCAL_ACCOUNT
-        else:
-            variables |= {
-                "SNOWFLAKE_ACCOUNT": self.snowflake_account,
-                "SNOWFLAKE_HOST": self.snowflake_host,
-                "SNOWFLAKE_USER": self.snowflake_user,
-                "SNOWFLAKE_AUTHENTICATOR": self.authenticator,
-                "SNOWFLAKE_ROLE": self.snowflake_role,
-                "SNOWFLAKE_WAREHOUSE": self.snowflake_warehouse,
-                "SNOWFLAKE_LOADER_ROLE": self.snowflake_loader_role,
-                "SNOWFLAKE_LOADER_WAREHOUSE": self.snowflake_loader_warehouse,
-            }
-            if self.authenticator == "snowflake":
-                variables["SNOWFLAKE_PASSWORD"] = _reveal(self.snowflake_password)
-            if self.authenticator == "snowflake_jwt":
-                variables["SNOWFLAKE_PRIVATE_KEY_PATH"] = self.private_key_path
-                variables["SNOWFLAKE_PRIVATE_KEY_PASSPHRASE"] = _reveal(
-                    self.snowflake_private_key_passphrase
-                )
-        return {name: str(value) for name, value in variables.items() if value is not None}
+            # If no password is set, a child reads it from Firn's home, as this program does.
+            account = {"SNOWFLAKE_ACCOUNT": LOCAL_ACCOUNT} if self.is_rehearsal else {}
+            return self.variables(*names) | account | _past_the_proxy(os.environ)
+        unused = {"firn_local_password"}
+        if self.authenticator != "snowflake":
+            unused.add("snowflake_password")
+        if self.authenticator != "snowflake_jwt":
+            unused |= {"snowflake_private_key_path", "snowflake_private_key_passphrase"}
+        return self.variables(*(names | Account.model_fields.keys()) - unused) | {
+            "SNOWFLAKE_AUTHENTICATOR": self.authenticator
+        }
 
     def _problems(self) -> list[str]:
         """What is missing or contradictory for the target, one sentence each."""
@@ -365,7 +278,7 @@ class ConnectionSettings(BaseSettings):
         return problems + self._authentication_problems()
 
     def _authentication_problems(self) -> list[str]:
-        key = self.private_key_path
+        key = self.snowflake_private_key_path
         if self.snowflake_authenticator is None and self.snowflake_password and key:
             return [
                 (
@@ -503,13 +416,6 @@ def _refusal(settings: ConnectionSettings, error: Exception) -> str:
     )
 
 
-def _operating_system_user(environment: Mapping[str, str]) -> str:
-    """The user's name as an identifier, from variables only, as dbt's profile finds it."""
-    names = (environment.get(variable) for variable in ("LOGNAME", "USER", "USERNAME"))
-    name = re.sub(r"[^a-z0-9_]", "_", next(filter(None, names), APPLICATION).lower())
-    return f"_{name}" if name[0].isdigit() else name
-
-
 def _airflow_task(environment: Mapping[str, str]) -> dict[str, str]:
     """DAG and task of the process, as Airflow tells every task."""
     variables = {"dag": "AIRFLOW_CTX_DAG_ID", "task": "AIRFLOW_CTX_TASK_ID"}
@@ -530,26 +436,6 @@ def _past_the_proxy(environment: Mapping[str, str]) -> dict[str, str]:
     return {"NO_PROXY": ",".join(hosts), "no_proxy": ",".join(hosts)}
 
 
-def _absolute(path: Path) -> Path:
-    return REPOSITORY / path.expanduser()
-
-
 def _account(identifier: str) -> str:
     # Host names have no underscore; an account's host has a hyphen in its place.
     return identifier.replace("_", "-")
-
-
-def _reveal(secret: SecretStr | None) -> str | None:
-    return secret.get_secret_value() if secret else None
-
-
-def _sentences(error: ValidationError) -> list[str]:
-    sentences = []
-    for problem in error.errors():
-        name = str(problem["loc"][0]).upper()
-        # Only settings that are no secret have a form to miss; those may be quoted.
-        if name in _EXPECTED:
-            sentences.append(f"{name} is {problem['input']!r}: set it to {_EXPECTED[name]}.")
-        else:
-            sentences.append(f"{name} is not text: set it to text or remove it.")
-    return sentences

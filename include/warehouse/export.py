@@ -22,19 +22,13 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pydantic_settings import BaseSettings, SettingsConfigDict
 from snowflake.connector.constants import FIELD_ID_TO_NAME
 from snowflake.connector.errors import Error as SnowflakeError
 
 from include.core.errors import UserError
 from include.core.logs import event
-from include.warehouse.connection import (
-    REPOSITORY,
-    ConnectionSettings,
-    connect,
-    env_file,
-    get_settings,
-)
+from include.core.settings import Folders
+from include.warehouse.connection import ConnectionSettings, connect, get_settings
 
 if TYPE_CHECKING:
     from snowflake.connector.cursor import ResultMetadata, SnowflakeCursor
@@ -94,17 +88,9 @@ class Exported:
         return asdict(self)
 
 
-class _Variables(BaseSettings):
-    model_config = SettingsConfigDict(env_ignore_empty=True, extra="ignore", frozen=True)
-    firn_exports: Path | None = None
-
-
 def exports_folder(settings: ConnectionSettings | None = None) -> Path:
     """Where exports go: ``$FIRN_EXPORTS``, else ``data/exports`` in Firn's home."""
-    chosen = _Variables(_env_file=env_file()).firn_exports
-    if chosen is None:
-        return (settings or get_settings()).home / "data" / "exports"
-    return REPOSITORY / chosen.expanduser()
+    return Folders().firn_exports or (settings or get_settings()).home / "data" / "exports"
 
 
 def export(

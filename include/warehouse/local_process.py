@@ -7,7 +7,7 @@ import sys
 from collections.abc import Mapping
 
 from include.core.errors import UserError
-from include.core.variables import REPOSITORY
+from include.core.settings import REPOSITORY
 from include.warehouse.connection import local_server_answers
 
 

@@ -18,7 +18,7 @@ from tenacity import Retrying, stop_after_delay, wait_fixed
 
 from include.airflow.environment import airflow_environment
 from include.commands import deployment as commands
-from include.core.variables import REPOSITORY
+from include.core.settings import REPOSITORY
 from include.delivery.deployment import checks, databases, pipelines
 from include.delivery.deployment.dbt import DeployedProject
 from include.delivery.deployment.errors import DeploymentError

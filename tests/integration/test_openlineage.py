@@ -18,7 +18,7 @@ from openlineage.client.event_v2 import Job, Run, RunEvent, RunState
 from openlineage.client.uuid import generate_new_uuid
 from structlog.testing import capture_logs
 
-from include.airflow.environment import OPENLINEAGE_KEY, OPENLINEAGE_URL, airflow_environment
+from include.airflow.environment import airflow_environment
 from include.orchestration import lineage, single_run
 from include.orchestration.lineage import PausingHttpTransport
 from include.orchestration.single_run import DagRunOutcome, run_dag
@@ -166,8 +166,8 @@ def test_an_address_that_is_none_is_refused(
 ) -> None:
     settings = ConnectionSettings(firn_home=tmp_path)
     for wrong in ("receiver:5000", "ftp://receiver", "http://", "http://receiver:no"):
-        clean_environment.setenv(OPENLINEAGE_URL, wrong)
-        with pytest.raises(ValueError, match=r"FIRN_OPENLINEAGE_URL is no address: set it to"):
+        clean_environment.setenv("FIRN_OPENLINEAGE_URL", wrong)
+        with pytest.raises(ValueError, match=r"FIRN_OPENLINEAGE_URL cannot be used in .*: set it"):
             airflow_environment(settings=settings)
 
 
@@ -278,7 +278,7 @@ SUCCEEDED = {"load": "success", "build": "success"}
 
 @pytest.mark.slow
 def test_one_variable_switches_events_on(run: Runner, receiver: Receiver) -> None:
-    outcome, calls = run(**{OPENLINEAGE_URL: receiver.url, OPENLINEAGE_KEY: KEY})
+    outcome, calls = run(FIRN_OPENLINEAGE_URL=receiver.url, FIRN_OPENLINEAGE_API_KEY=KEY)
     assert outcome.tasks == SUCCEEDED, outcome.last_lines(30)
     told = [(one["eventType"], one["job"]["name"]) for one in receiver.events]
     dag = "lineage__try__never"
@@ -304,7 +304,7 @@ def test_one_variable_switches_events_on(run: Runner, receiver: Receiver) -> Non
 @pytest.mark.slow
 def test_a_receiver_that_says_nothing_holds_a_run_up_once(run: Runner, receiver: Receiver) -> None:
     receiver.manner = "silent"
-    outcome, _ = run(**{OPENLINEAGE_URL: receiver.url, OPENLINEAGE_KEY: KEY})
+    outcome, _ = run(FIRN_OPENLINEAGE_URL=receiver.url, FIRN_OPENLINEAGE_API_KEY=KEY)
     assert outcome.tasks == SUCCEEDED, outcome.last_lines(30)
     assert len(receiver.events) == 1
     assert outcome.log.read_text().count("lineage.not_sent") == 1

@@ -63,7 +63,7 @@ def test_what_cannot_be_done_is_said_in_a_sentence(
     [
         ({}, "GITHUB_REPOSITORY is ''"),
         ({"GITHUB_REPOSITORY": "ada/firn"}, "GITHUB_TOKEN is not set"),
-        ({"GITHUB_REPOSITORY": "ada/firn", "GITHUB_TOKEN": "t"}, "FIRN_PR_NUMBER is ''"),
+        ({"GITHUB_REPOSITORY": "ada/firn", "GITHUB_TOKEN": "t"}, "FIRN_PR_NUMBER is not set"),
         (
             {"GITHUB_REPOSITORY": "ada/firn", "GITHUB_TOKEN": "t", "FIRN_PR_NUMBER": "1/../2"},
             "FIRN_PR_NUMBER is '1/../2'",

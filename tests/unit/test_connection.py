@@ -28,7 +28,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from snowflake.connector.errors import DatabaseError
 
-from include.warehouse import connection as module
+from include.core.settings import operating_system_user
 from include.warehouse.connection import (
     REPOSITORY,
     ConfigurationError,
@@ -40,6 +40,7 @@ from include.warehouse.connection import (
 
 PASSWORD = "p4ss{{ word }}'\"\\ None"
 PASSPHRASE = "0123"
+HERE = " in the environment"
 
 ACCOUNT = {
     "SNOWFLAKE_ACCOUNT": "my_org-Account",
@@ -158,7 +159,7 @@ def test_without_a_user_name_there_is_still_a_prefix(
 
 @given(name=st.text(st.characters(exclude_characters="\x00", codec="utf-8"), min_size=1))
 def test_any_user_name_gives_the_identifier_that_dbt_finds(name: str) -> None:
-    user = module._operating_system_user({"USER": name})
+    user = operating_system_user({"USER": name})
     assert user.isidentifier()
     assert user.isascii()
     assert dbt_credentials({"USER": name}).schema == user
@@ -475,44 +476,48 @@ def test_a_local_child_gets_no_account_and_asks_no_proxy(
 @pytest.mark.parametrize(
     ("variable", "value", "sentence"),
     [
-        ("FIRN_TARGET", "qa", "FIRN_TARGET is 'qa': set it to local, dev, ci or prod."),
+        (
+            "FIRN_TARGET",
+            "qa",
+            f"FIRN_TARGET is 'qa'{HERE}: set it to local, dev, ci or prod.",
+        ),
         (
             "FIRN_LOCAL_PORT",
             "70000",
-            "FIRN_LOCAL_PORT is '70000': set it to a port number from 1 to 65535.",
+            f"FIRN_LOCAL_PORT is '70000'{HERE}: set it to a port number from 1 to 65535.",
         ),
         (
             "FIRN_USER",
             "a;drop",
-            "FIRN_USER is 'a;drop': set it to a name of letters, digits and underscores, "
+            f"FIRN_USER is 'a;drop'{HERE}: set it to a name of letters, digits and underscores, "
             "not starting with a digit.",
         ),
         (
             "FIRN_DBT_THREADS",
             "many",
-            "FIRN_DBT_THREADS is 'many': set it to a whole number from 1 to 64.",
+            f"FIRN_DBT_THREADS is 'many'{HERE}: set it to a whole number from 1 to 64.",
         ),
         (
             "FIRN_PR_NUMBER",
             "x",
-            "FIRN_PR_NUMBER is 'x': set it to the number of a pull request.",
+            f"FIRN_PR_NUMBER is 'x'{HERE}: set it to the number of a pull request.",
         ),
         (
             "SNOWFLAKE_ACCOUNT",
             "https://a",
-            "SNOWFLAKE_ACCOUNT is 'https://a': set it to an account identifier such as "
+            f"SNOWFLAKE_ACCOUNT is 'https://a'{HERE}: set it to an account identifier such as "
             "myorg-myaccount, without a domain.",
         ),
         (
             "SNOWFLAKE_AUTHENTICATOR",
             "magic",
-            "SNOWFLAKE_AUTHENTICATOR is 'magic': set it to snowflake, snowflake_jwt or "
+            f"SNOWFLAKE_AUTHENTICATOR is 'magic'{HERE}: set it to snowflake, snowflake_jwt or "
             "externalbrowser.",
         ),
         (
             "SNOWFLAKE_HOST",
             "a/b",
-            "SNOWFLAKE_HOST is 'a/b': set it to a host name, without https:// or a path.",
+            f"SNOWFLAKE_HOST is 'a/b'{HERE}: set it to a host name, without https:// or a path.",
         ),
     ],
 )
@@ -622,7 +627,7 @@ def test_no_secret_shows_in_an_error(
 def test_a_secret_of_the_wrong_type_is_not_quoted() -> None:
     with pytest.raises(ConfigurationError) as caught:
         ConnectionSettings(snowflake_password=["hush"])
-    assert str(caught.value) == "SNOWFLAKE_PASSWORD is not text: set it to text or remove it."
+    assert str(caught.value) == "SNOWFLAKE_PASSWORD cannot be used: set it to text."
     assert "hush" not in str(caught.value.__context__)
 
 
@@ -760,3 +765,9 @@ def test_a_query_tag_names_the_task_of_airflow_that_asks(
 def test_a_query_tag_longer_than_snowflake_takes_is_refused() -> None:
     with pytest.raises(ValueError, match="Snowflake takes 2000"):
         ConnectionSettings().query_tag({"model": "x" * 2000})
+
+
+def test_dbt_by_hand_takes_a_target_in_any_case(clean_environment: pytest.MonkeyPatch) -> None:
+    variables = {"FIRN_TARGET": " PROD", "SNOWFLAKE_ACCOUNT": "local"}
+    set_all(clean_environment, variables)
+    assert dbt_profile(variables).target_name == get_settings().target == "prod"

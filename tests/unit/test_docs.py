@@ -11,6 +11,7 @@ from xml.etree import ElementTree
 
 import pytest
 
+from include.core.settings import REGISTRY
 from include.delivery.account.declaration import declare
 from include.warehouse.connection import REPOSITORY
 from tests.firn_command import ROOT, command_of
@@ -135,9 +136,8 @@ def test_commands_are_named_at_all() -> None:
 
 
 @documents
-def test_settings_that_are_named_stand_in_the_example(document: Path) -> None:
-    example = (REPOSITORY / ".env.example").read_text(encoding="utf-8")
-    known = set(re.findall(r"(?m)^#? ?([A-Z_]+)=", example)) | NO_SETTINGS
+def test_settings_that_are_named_are_settings(document: Path) -> None:
+    known = REGISTRY.keys() | NO_SETTINGS
     text = document.read_text(encoding="utf-8")
     named = set(re.findall(r"\b((?:FIRN|SNOWFLAKE)_[A-Z_]*[A-Z])\b", text))
     assert named <= known

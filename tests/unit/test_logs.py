@@ -13,8 +13,8 @@ import pytest
 import structlog
 
 from include.core import logs
-from include.core.logs import LogSettingsError, configure, event, secrets
-from include.core.variables import REPOSITORY
+from include.core.logs import configure, event, secrets
+from include.core.settings import REPOSITORY, ConfigurationError
 
 
 @pytest.fixture
@@ -66,7 +66,7 @@ def test_an_event_says_which_task_it_is_of(
 
 def test_another_form_is_refused(unconfigured: pytest.MonkeyPatch) -> None:
     unconfigured.setenv("FIRN_LOG_FORMAT", "xml")
-    with pytest.raises(LogSettingsError, match="FIRN_LOG_FORMAT is 'xml': set it to text or json"):
+    with pytest.raises(ConfigurationError, match=r"FIRN_LOG_FORMAT is 'xml' in .*: set it to text"):
         configure()
 
 
@@ -172,7 +172,7 @@ def test_no_traceback_and_no_event_of_a_command_shows_a_secret() -> None:
 def test_a_command_says_in_one_sentence_that_the_form_is_wrong() -> None:
     said = _run("-m", "include.commands", "sources", FIRN_LOG_FORMAT="xml")
     assert said.returncode == 2
-    assert said.stderr == "FIRN_LOG_FORMAT is 'xml': set it to text or json.\n"
+    assert said.stderr == "FIRN_LOG_FORMAT is 'xml' in the environment: set it to text or json.\n"
 
 
 def test_what_is_hidden_is_still_a_stream(capsys: pytest.CaptureFixture[str]) -> None:

@@ -75,7 +75,7 @@ class TestEnvironment:
             assert airflow_hosts() == own | named
         for text in ("*", "http://airflow.internal", "airflow:8080", "a b", "-a"):
             monkeypatch.setenv("FIRN_AIRFLOW_HOSTS", text)
-            with pytest.raises(ValueError, match=r"FIRN_AIRFLOW_HOSTS names .* host names alone"):
+            with pytest.raises(ValueError, match=r"FIRN_AIRFLOW_HOSTS is .* host names alone"):
                 airflow_environment()
 
     def test_processes_of_one_home_share_their_secrets_and_others_do_not_read_them(

@@ -22,9 +22,10 @@ import yaml
 from packaging.requirements import Requirement
 from sqlfluff.core.rules import get_ruleset
 
+from include.core.settings import REGISTRY
 from include.delivery.deployment.databases import PRODUCTION, STAGING
 from include.delivery.deployment.dbt import IN_STAGING
-from include.warehouse.connection import DATABASES, REPOSITORY, ConnectionSettings
+from include.warehouse.connection import DATABASES, REPOSITORY
 
 LOCKS = ("requirements", "requirements-image", "requirements-dev", "requirements-snow")
 
@@ -147,33 +148,9 @@ def test_one_licence_everywhere() -> None:
 # -- settings --------------------------------------------------------------------------------------
 
 
-def test_the_example_is_all_comments_and_names_every_setting_once() -> None:
-    example = text(".env.example")
-    assert not [line for line in example.splitlines() if line and not line.startswith("#")]
-    names = re.findall(r"(?m)^# ([A-Z_]+)=", example)
-    assert len(names) == len(set(names))
-    assert {name.upper() for name in ConnectionSettings.model_fields} <= set(names)
-
-
-def test_the_example_s_values_are_the_defaults() -> None:
-    values = dict(re.findall(r"(?m)^# ([A-Z_]+)=(\S+)$", text(".env.example")))
-    settings = ConnectionSettings()
-    assert values["FIRN_TARGET"] == settings.target
-    assert values["FIRN_LOCAL_PORT"] == str(settings.port)
-    assert values["FIRN_DBT_THREADS"] == str(settings.firn_dbt_threads)
-
-
-def test_the_example_can_be_filled_in(tmp_path: Path) -> None:
-    file = tmp_path / ".env"
-    file.write_text(re.sub(r"(?m)^# ([A-Z_]+=)", r"\1", text(".env.example")))
-    settings = ConnectionSettings(_env_file=file)
-    assert settings.target == "local"
-    assert settings.firn_user == "ada"
-
-
 def test_dbt_reads_no_variable_that_is_not_explained() -> None:
     read = set(re.findall(r"env_var\('([A-Z_]+)'", text("dbt/profiles.yml")))
-    explained = set(re.findall(r"(?m)^# ([A-Z_]+)=", text(".env.example")))
+    explained = set(REGISTRY)
     # A deployment alone sets the last one, for the dbt that it starts.
     assert read - {"LOGNAME", "USER", "USERNAME", IN_STAGING} <= explained
     # What writes RAW is never dbt.

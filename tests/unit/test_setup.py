@@ -306,7 +306,10 @@ def test_grants_after_cloning_go_to_roles_of_the_configured_prefix(
     monkeypatch.setenv("FIRN_PREFIX", "a.b")
     refused = CliRunner().invoke(app, ["setup", "--print"])
     assert refused.exit_code == 2
-    assert "FIRN_PREFIX is 'a.b', with a dot" in refused.output
+    assert (
+        "FIRN_PREFIX is 'a.b' in the environment: set it to one word, without a dot."
+        in refused.output
+    )
 
 
 @pytest.mark.parametrize(

@@ -306,7 +306,10 @@ def test_no_workbook_and_a_setting_that_is_no_yes_or_no(
     assert result.stderr.startswith("Which workbook? ")
     clean_environment.setenv("OPEN_DATA_DOCS", "perhaps")
     result = CliRunner().invoke(app, ["workbook"])
-    assert (result.exit_code, result.stderr) == (2, "OPEN_DATA_DOCS must be true or false.\n")
+    assert (result.exit_code, result.stderr) == (
+        2,
+        "OPEN_DATA_DOCS is 'perhaps' in the environment: set it to true or false.\n",
+    )
 
 
 # -- the file --------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from ipaddress import IPv4Network
 from typing import Literal
 
 from include.core.errors import UserError
-from include.core.variables import variable
+from include.core.settings import AccountNames
 from include.ingestion.sources import domains
 
 PREFIX = "FIRN"
@@ -106,12 +106,10 @@ def configured_prefix() -> str:
     """What the names of roles, warehouses, monitors and users begin with: FIRN_PREFIX, else FIRN.
 
     Raises:
+        ConfigurationError: it has a dot.
         SetupError: it is no name.
     """
-    given = variable("FIRN_PREFIX") or PREFIX
-    if "." in given:
-        raise SetupError(f"FIRN_PREFIX is {given!r}, with a dot: use one word.")
-    return identifier(given)
+    return identifier(AccountNames().firn_prefix)
 
 
 def text(value: str) -> str:

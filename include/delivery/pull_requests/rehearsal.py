@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from include.core.settings import Account, Target
 from include.delivery.account import create_databases
 from include.delivery.deployment import artifacts
 from include.delivery.pull_requests.errors import CiError
@@ -27,21 +28,8 @@ from include.project.dbt import Dbt
 from include.project.domains import Pipeline
 from include.project.environment import environment_without_monitoring
 from include.project.manifest import domain_selection
-from include.warehouse.connection import LOCAL_ACCOUNT, REPOSITORY, ConnectionSettings, Target
+from include.warehouse.connection import LOCAL_ACCOUNT, REPOSITORY, ConnectionSettings
 from include.warehouse.local_process import start_warehouse, stop_warehouse
-
-_OF_AN_ACCOUNT = (
-    "snowflake_host",
-    "snowflake_user",
-    "snowflake_password",
-    "snowflake_private_key_path",
-    "snowflake_private_key_passphrase",
-    "snowflake_authenticator",
-    "snowflake_role",
-    "snowflake_loader_role",
-    "snowflake_loader_warehouse",
-    "snowflake_warehouse",
-)
 
 Deliver = Callable[[ConnectionSettings, str, Say], None]
 """Fills the raw tables of a domain."""
@@ -54,12 +42,10 @@ def rehearsal_settings(target: Target, number: int = 1) -> ConnectionSettings:
         target: ci or prod.
         number: the pull request that is played.
     """
-    of_an_account = dict.fromkeys(_OF_AN_ACCOUNT)
     return ConnectionSettings(
         firn_target=target,
         firn_pr_number=number,
-        snowflake_account=LOCAL_ACCOUNT,
-        **of_an_account,
+        **(dict.fromkeys(Account.model_fields) | {"snowflake_account": LOCAL_ACCOUNT}),
     )
 
 

@@ -21,8 +21,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 from rich.console import Console
 
-from include.core.errors import SettingError
-from include.core.variables import variable
+from include.core.settings import Demo
 from include.project.domains import SampleDataError, Say
 from include.warehouse.connection import ConnectionSettings, connect, get_settings
 
@@ -279,18 +278,12 @@ def _count(cursor: SnowflakeCursor, table: str) -> int:
 
 
 def demo_scale() -> float:
-    """TPC-H scale factor of the demo: ``$FIRN_DEMO_SCALE``, 0.1 when unset.
+    """TPC-H scale factor of the demo: ``FIRN_DEMO_SCALE``, 0.1 when unset.
 
     Raises:
-        SettingError: the variable is not a number.
+        ConfigurationError: the variable is no scale.
     """
-    text = variable("FIRN_DEMO_SCALE") or "0.1"
-    try:
-        return float(text)
-    except ValueError:
-        raise SettingError(
-            f"FIRN_DEMO_SCALE is {text!r}: set it to a number such as 0.1."
-        ) from None
+    return Demo().firn_demo_scale
 
 
 def prepare(settings: ConnectionSettings, say: Say) -> None:
