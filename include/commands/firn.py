@@ -31,6 +31,7 @@ _MODULES = {
     "deployment": ("deploy", "deployment", "rollback"),
     "loading": ("load", "reconcile", "rejected", "schema", "sources"),
     "monitoring": ("monitoring", "report", "schedules"),
+    "new": ("new",),
     "retention": ("retention",),
     "sample": ("sample",),
     "settings": ("settings",),

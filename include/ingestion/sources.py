@@ -401,7 +401,15 @@ def load_domain(name: str, folder: Path = FOLDER) -> Domain:
             f"There is no domain {shown(name)!r}: use one of {known}, or declare it in "
             "include/domains/<domain>/sources.yml."
         )
-    file = folder / name / "sources.yml"
+    return read_domain(name, folder / name / "sources.yml")
+
+
+def read_domain(name: str, file: Path) -> Domain:
+    """The sources of a domain as a file declares them, wherever it is.
+
+    Raises:
+        DeclarationError: the file is wrong; every problem is named.
+    """
     try:
         content = yaml.load(file.read_text("utf-8"), Loader=_UniqueKeys)  # noqa: S506
     except (OSError, UnicodeDecodeError) as error:
