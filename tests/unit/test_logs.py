@@ -116,8 +116,9 @@ def test_every_secret_of_the_settings_is_known(
 
 
 def test_a_short_secret_does_not_hide_half_of_a_line(
-    clean_environment: pytest.MonkeyPatch,
+    clean_environment: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
+    clean_environment.setenv("FIRN_HOME", str(tmp_path))
     clean_environment.setenv("SNOWFLAKE_PASSWORD", "info")
     assert secrets() == []
 
