@@ -285,11 +285,21 @@ def _key(source: Source) -> list[str]:
 def _staging_sql(source: Source) -> str:
     names = [*(column.name for column in source.columns), *STAGED]
     columns = ",\n".join(f"        {name}" for name in names)
-    return (
-        f"with\n\nsource as (\n    select * from {{{{ source('{source.domain}', '{source.name}') "
-        f"}}}}\n),\n\nstaged as (\n    select\n{columns}\n    from source\n)\n\n"
-        "select * from staged\n"
-    )
+    # Names that are written into SQL here have been checked.
+    return f"""with
+
+source as (
+    select * from {{{{ source('{source.domain}', '{source.name}') }}}}
+),
+
+staged as (
+    select
+{columns}
+    from source
+)
+
+select * from staged
+"""  # noqa: S608
 
 
 def _staging(source: Source) -> dict[str, Any]:
@@ -316,12 +326,22 @@ def _day(source: Source) -> str:
 
 
 def _mart_sql(source: Source) -> str:
-    return (
-        f"with\n\nstaged as (\n    select * from {{{{ ref('stg_{source.domain}__{source.name}') "
-        f"}}}}\n),\n\nfinal as (\n    select\n        {_day(source)}::date as day,\n"
-        "        count(*) as row_count\n    from staged\n    group by 1\n)\n\n"
-        "select * from final\n"
-    )
+    return f"""with
+
+staged as (
+    select * from {{{{ ref('stg_{source.domain}__{source.name}') }}}}
+),
+
+final as (
+    select
+        {_day(source)}::date as day,
+        count(*) as row_count
+    from staged
+    group by 1
+)
+
+select * from final
+"""  # noqa: S608
 
 
 def _mart(source: Source, mart: str) -> dict[str, Any]:
