@@ -7,7 +7,11 @@ from typing import Annotated
 
 import typer
 
+from include.core.settings import REPOSITORY
 from include.ingestion.new_domain import files_of, write
+from include.monitoring.pipelines import schedules
+
+SCHEDULES = "docs/schedules.md"
 
 app = typer.Typer()
 new = typer.Typer(no_args_is_help=True)
@@ -30,8 +34,10 @@ def domain(
     made = files_of(name, declaration)
     for file in write(made):
         typer.echo(f"Wrote {file}")
+    (REPOSITORY / SCHEDULES).write_text(schedules(), "utf-8")
+    typer.echo(f"Wrote {SCHEDULES}")
     typer.echo(
-        f"\nNext:\n  firn load {name}\n"
+        f"\nNext:\n  .venv/bin/firn load {name}\n"
         f"  (cd dbt && ../.venv/bin/dbt build --select 'path:*/**/{name}' 'source:{name}')\n"
         f"  .venv/bin/python -m pytest tests/integration/test_dbt_{name}.py tests/dags"
     )
