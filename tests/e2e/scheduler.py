@@ -10,7 +10,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
+from urllib.error import HTTPError
 from urllib.parse import quote
+
+from tenacity import Retrying, retry_if_exception, stop_after_attempt
 
 from benchmarks.orchestration import call
 from include.airflow import local as local_airflow
@@ -31,8 +34,18 @@ class Scheduler:
     token: str
 
     def call(self, path: str, method: str = "GET", body: Any = None) -> dict[str, Any]:
-        """One request to the API, below its version."""
-        return call(f"{self.url}/api/v2/{path}", self.token, method, body)
+        """One request to the API, below its version.
+
+        On SQLite, Airflow refuses one that comes while a task writes: it logs who asked without
+        letting go of the thread in which the task's write would end, until its wait for the lock
+        is over. Nothing is done then, and a user would ask again.
+        """
+        for attempt in Retrying(
+            stop=stop_after_attempt(3), retry=retry_if_exception(_is_locked), reraise=True
+        ):
+            with attempt:
+                return call(f"{self.url}/api/v2/{path}", self.token, method, body)
+        raise AssertionError  # Retrying has returned or raised.
 
     def unpause(self, dag_id: str) -> None:
         """Switch a DAG on."""
@@ -58,6 +71,11 @@ class Scheduler:
         """What a try of a task has logged."""
         path = f"dags/{dag_id}/dagRuns/{quote(run_id)}/taskInstances/{task_id}/logs/{tries}"
         return json.dumps(self.call(f"{path}?full_content=true")["content"])
+
+
+def _is_locked(error: BaseException) -> bool:
+    """Whether the API waited in vain for Airflow's database."""
+    return isinstance(error, TimeoutError) or (isinstance(error, HTTPError) and error.code == 500)
 
 
 @contextmanager
