@@ -328,7 +328,7 @@ def run(domains: Collection[str] | None, rows: int, days: int, times: int, say: 
     """Run every incremental model on the same new rows, with little and with much history.
 
     Args:
-        domains: whose models; all if there are none.
+        domains: the domains whose models are measured; all if None or empty.
         rows: of a day's largest source.
         days: of the smaller history.
         times: how much longer the other one is.

@@ -45,8 +45,8 @@ class Result:
         measured: what it is.
         value: how much.
         unit: of the value.
-        reference: the same unit, of what it is compared with.
-        beside: what it is compared with.
+        reference: what it is compared with, in the same unit.
+        beside: the name of what it is compared with.
         target: the most that the ratio may be, or the value where there is no reference.
     """
 
@@ -60,12 +60,12 @@ class Result:
 
     @property
     def ratio(self) -> float | None:
-        """The value, of the reference."""
+        """The value divided by the reference; None if there is no reference."""
         return None if self.reference is None else self.value / self.reference
 
     @property
     def met(self) -> bool | None:
-        """Whether the target is met, if there is one."""
+        """Whether the target is met; None if there is none."""
         if self.target is None:
             return None
         return (self.value if self.ratio is None else self.ratio) <= self.target

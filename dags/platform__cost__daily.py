@@ -1,4 +1,4 @@
-"""What the account cost, every morning, once yesterday is told of.
+"""What the account cost yesterday, every morning.
 
 Reads what Snowflake metered, shares it out to DAGs, models, runs and users by the tags of their
 queries, and looks whether the month stays within its budget. Slack is told when it comes near it; a
@@ -18,7 +18,7 @@ from include.orchestration.pipeline import check_mode, pipeline
 with DAG(
     **pipeline(
         "platform__cost__daily",
-        # Queries are told of up to eight hours late.
+        # Snowflake reports a query up to eight hours late.
         "30 8 * * *",
         __doc__,
         late_after=timedelta(hours=2),

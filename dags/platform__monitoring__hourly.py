@@ -1,7 +1,7 @@
 """What is odd, late or silent in any pipeline, every hour.
 
 Elementary measures volumes, columns, schemas and the age of sources, and tells Slack what it found,
-each at most once a day. A pipeline whose next run is overdue is told of too. In the end the pages
+each at most once a day. It also reports a pipeline whose next run is overdue. In the end the pages
 about all pipelines are written anew. Without Elementary's packages its tasks are skipped, and say
 so.
 """

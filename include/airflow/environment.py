@@ -179,7 +179,7 @@ def lineage_environment(target: str) -> dict[str, str]:
         transport["auth"] = {"type": "api_key", "apiKey": key}
     return settings | {
         "AIRFLOW__OPENLINEAGE__DISABLED": "False",
-        # Else each event is told of in the task's log when it was sent.
+        # Otherwise the task's log has a line for each event that was sent.
         "AIRFLOW__LOGGING__NAMESPACE_LEVELS": "airflow.providers.openlineage=WARNING",
         "AIRFLOW__OPENLINEAGE__TRANSPORT": json.dumps(transport),
     }

@@ -51,7 +51,7 @@ def settings_table() -> Table:
     hidden = secrets()
     try:
         given = written()
-    except ConfigurationError:  # told apart from the table
+    except ConfigurationError:  # reported beside the table
         given = dict(os.environ)
     for fields in _sections().values():
         for name, field in fields.items():
@@ -74,7 +74,7 @@ def settings_table() -> Table:
 
 _EXAMPLE = """\
 # The settings of Firn. Copy this file to .env and fill in what you need: on the local target,
-# nothing. A variable of the environment goes before the same one here. `make doctor` says what is
+# nothing. A variable in the environment overrides the same one here. `make doctor` says what is
 # set, what is missing and whether the warehouse answers.
 #
 # dbt started by hand does not read .env; load it first with: set -a; . ./.env; set +a
@@ -85,8 +85,8 @@ _EXAMPLE = """\
 _PAGE = """\
 # Settings
 
-A variable of the environment goes before the same one in `.env`, beside the Makefile. Empty text is
-no value. `.env.example` is a file to start from. A relative path starts at the repository.
+A variable in the environment overrides the same one in `.env`, beside the Makefile. An empty value
+counts as not set. `.env.example` is a file to start from. A relative path starts at the repository.
 
 `firn settings` shows each setting, its value and where it comes from. `make doctor` also says what
 is wrong or missing, and names variables that nothing reads. Commands check what they use.

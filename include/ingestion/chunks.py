@@ -111,7 +111,7 @@ def split_file(
         delivery: the file.
         folder: where the chunks go, in a folder of their own.
         settings: read from the environment if not given.
-        checkpoint: told of each step.
+        checkpoint: called with the name of each step that is done.
 
     Returns:
         The split, or what became of the file if there is nothing to load: refused, unchanged, or

@@ -81,7 +81,7 @@ def load_source(
             raw table has of that range.
         compare_all: for a database, compare all of it with the raw table after the load, even if
             no comparison is due and whatever earlier ones found.
-        checkpoint: told of each step.
+        checkpoint: called with the name of each step that is done.
 
     Raises:
         MissingDeliveryError: nothing has landed, and the source must deliver.

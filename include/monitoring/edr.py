@@ -1,4 +1,4 @@
-"""``python -m include.monitoring.edr``: Elementary's commands, without what they tell and ask.
+"""``python -m include.monitoring.edr``: Elementary's commands, without their telemetry and prompts.
 
 The program ``edr`` asks the package index for a newer version of itself at every start, before it
 reads any option. Its commands, started from here, do not.

@@ -31,7 +31,7 @@ class Pipeline:
         domain: a folder of the dbt project.
         title: the first sentence of what it says about itself.
         every: how often it runs; None if its name does not say.
-        late_after: how long a run may take from being queued before it is told of as late.
+        late_after: how long a run may take from being queued before it is reported as late.
         schedule: its cron expression in UTC, or what it waits for.
     """
 

@@ -104,7 +104,7 @@ class Dbt:
         with redirect_stdout(StringIO()):
             done = self.invoke("ls", "--output", "json", "--output-keys", "unique_id", *arguments)
         if not done.success:
-            raise DbtError(f"dbt could not compare the project with its base: {said(done)}")
+            raise DbtError(f"dbt cannot list the nodes of {' '.join(arguments)}: {said(done)}")
         return [str(json.loads(line)["unique_id"]) for line in done.result or ()]
 
     def invoke(self, *command: str) -> Any:

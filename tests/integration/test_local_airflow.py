@@ -97,14 +97,15 @@ class Up:
         }
 
     def doctor(self) -> tuple[int, str]:
-        """The exit code, and the lines about Airflow."""
+        """The exit code, and the lines about Airflow and about all that is missing."""
         output = io.StringIO()
         with pytest.MonkeyPatch.context() as patch:
             for name, value in self.environment.items():
                 patch.setenv(name, value)
             code = doctor.doctor(Console(file=output, width=200))
         assert self.password not in output.getvalue()
-        return code, "\n".join(one for one in output.getvalue().splitlines() if "Airflow" in one)
+        lines = output.getvalue().splitlines()
+        return code, "\n".join(one for one in lines if "Airflow" in one or "missing" in one)
 
     def login(self, password: str | None = None) -> httpx.Response:
         body = {"username": AIRFLOW_USER, "password": password or self.password}

@@ -27,6 +27,7 @@ from include.project.manifest import (
     require_manifest,
 )
 from include.warehouse.connection import REPOSITORY, ConnectionSettings
+from tests.firn_command import ROOT, command_of
 
 SHARED, DEVELOPMENT, PRODUCTION = (
     f"docker-compose{kind}.yml" for kind in ("", ".override", ".production")
@@ -459,3 +460,18 @@ def test_production_has_logins_and_its_queue_waits_for_tasks() -> None:
     assert worker["stop_grace_period"] == "15m"
     manager = production["services"]["scheduler"]["environment"]["AIRFLOW__CORE__AUTH_MANAGER"]
     assert find_spec(manager.rpartition(".")[0]) is not None
+
+
+def test_every_program_that_a_container_starts_exists() -> None:
+    files = [REPOSITORY / "Dockerfile", *REPOSITORY.glob("docker-compose*.yml")]
+    for file in files:
+        content = file.read_text(encoding="utf-8")
+        for module in re.findall(r"-m\W+(include[.\w]*)", content):
+            path = REPOSITORY / module.replace(".", "/")
+            program = path / "__main__.py" if path.is_dir() else path.with_suffix(".py")
+            assert program.exists(), f"{file.name} starts {module}"
+        for line in re.findall(
+            r"(?<![\w/-])firn[ ,]+([a-z][a-z ,]*)", re.sub(r"(?m)#.*", "", content)
+        ):
+            words = re.findall(r"[a-z]+", line)
+            assert command_of(words)[0] is not ROOT, f"{file.name}: firn {line}"
