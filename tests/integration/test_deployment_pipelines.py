@@ -307,10 +307,12 @@ def test_what_cannot_be_resumed_is_said_and_the_next_one_does_it(settings, airfl
     ],
     ids=["wrong password", "no user", "may only read"],
 )
-def test_who_may_not(settings, airflow, monkeypatch, changed, sentence):
-    for name, value in changed.items():
-        monkeypatch.setenv(name, value)
-    with pytest.raises(DeploymentError, match=sentence) as caught:
-        deploy(Wanted(SHAS[1]), settings, say=pytest.fail)
+def test_who_may_not(settings, airflow, changed, sentence):
+    # Taken back before the environment of `settings` is: else these would be left to other tests.
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in changed.items():
+            patch.setenv(name, value)
+        with pytest.raises(DeploymentError, match=sentence) as caught:
+            deploy(Wanted(SHAS[1]), settings, say=pytest.fail)
     assert "-word" not in str(caught.value)
     assert airflow.running() == ALL
