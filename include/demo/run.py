@@ -263,7 +263,7 @@ def _print_next(console: Console, settings: ConnectionSettings, *, started: bool
         "  make up     the warehouse and Airflow, with the DAGs on its page; make down stops them",
         f'  .venv/bin/firn sql "{query}"   while the warehouse runs',
         "  make report  the state of every pipeline, as pages that open from disk",
-        "  README.md   where things are, and how to connect a Snowflake account",
+        "  docs/index.md  all pages: an account, a domain of your own, operating it",
         "",
         f"The warehouse {state}; its data stays in {settings.warehouse_home}.",
         monitoring_switch().why_off or "Monitoring is on: docs/monitoring.md.",

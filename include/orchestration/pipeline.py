@@ -16,7 +16,6 @@ from typing import Any, cast
 import pendulum
 from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import Asset, Param, get_current_context, task
-from airflow.sdk.definitions._internal.contextmanager import DagContext
 from airflow.sdk.definitions.callback import AsyncCallback
 from airflow.sdk.definitions.deadline import DeadlineAlert, DeadlineReference
 from airflow.sdk.exceptions import AirflowFailException
@@ -92,13 +91,11 @@ def run(*steps: Any, publishes: str | None = None, then: Sequence[Any] = ()) -> 
         publishes: the asset that tells other DAGs that the data is complete and tested.
         then: further tasks after the last step.
     """
-    dag = DagContext.get_current()
-    if dag is None:
-        raise RuntimeError("run() belongs into the `with DAG(...)` of a DAG file.")
-    last = [*([publish(Asset(publishes))] if publishes else []), *then]
-    for step, following in pairwise(
-        [check_mode(), *steps, [*last, summary(dag.dag_id.partition("__")[0])]]
-    ):
+    first = check_mode()
+    [(operator, _)] = first.iter_references()
+    domain = str(operator.dag_id).partition("__")[0]
+    last = [*([publish(Asset(publishes))] if publishes else []), *then, summary(domain)]
+    for step, following in pairwise([first, *steps, last]):
         step >> following
 
 
