@@ -47,11 +47,11 @@ class Firn(TyperGroup):
     """All commands; what a user can mend ends each of them with a sentence and exit code 2."""
 
     def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002
-        """The names, in the order of the alphabet."""
+        """The names in alphabetical order."""
         return sorted(_HOMES)
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """One command; None if there is none of this name."""
+        """The command of this name, or None."""
         if not (module := _HOMES.get(cmd_name)):
             return None
         app = importlib.import_module(f"include.commands.{module}").app
